@@ -1,0 +1,6 @@
+//! What every attention kernel shares: masks, the online softmax and the epilogue, on the fragments of one
+//! warpgroup.
+
+pub mod epilogue;
+pub mod rows;
+pub mod softmax;

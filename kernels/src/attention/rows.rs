@@ -1,0 +1,77 @@
+//! The tile rows of a CTA and what each of them sees.
+
+use crate::abi::{DenseDecodeParams, Rows};
+use crate::ptx::special;
+
+/// Up to 64 query rows that a CTA computes together.
+#[derive(Clone, Copy)]
+pub struct Tile {
+    /// Index of the tile among all tiles: `blockIdx.x`.
+    pub index: u32,
+    /// List of rows that the tile is cut from.
+    pub group: u32,
+    /// First row in the list.
+    pub first_row: u32,
+    packing: Rows,
+    causal: bool,
+}
+
+impl Tile {
+    /// Tile `index` of the launch.
+    #[inline(always)]
+    pub fn new(params: &DenseDecodeParams, index: u32) -> Self {
+        let packing = params.rows;
+        let group = index / packing.tiles_per_group;
+        let first_row = index % packing.tiles_per_group * 64;
+        Self { index, group, first_row, packing, causal: params.causal != 0 }
+    }
+
+    /// KV head that all rows of the tile attend to.
+    #[inline(always)]
+    pub fn kv_head(&self) -> u32 {
+        self.packing.kv_head(self.group)
+    }
+
+    /// Whether row `row` of the tile exists; the rest of the last tile is padding.
+    #[inline(always)]
+    pub fn contains(&self, row: u32) -> bool {
+        self.first_row + row < self.packing.rows
+    }
+
+    /// Query token of row `row` of the tile.
+    #[inline(always)]
+    pub fn token(&self, row: u32) -> u32 {
+        self.packing.token(self.group, self.first_row + row)
+    }
+
+    /// Query head of row `row` of the tile.
+    #[inline(always)]
+    pub fn head(&self, row: u32) -> u32 {
+        self.packing.head(self.group, self.first_row + row)
+    }
+
+    /// How many of `length` cached tokens row `row` of the tile sees: with a causal mask, the last query
+    /// token sees all of them and each token before it one less. Not positive when it sees none.
+    #[inline(always)]
+    pub fn visible(&self, row: u32, length: i32) -> i32 {
+        if self.causal {
+            let later_tokens = self.packing.s_q as i32 - 1 - self.token(row) as i32;
+            length - later_tokens.max(0)
+        } else {
+            length
+        }
+    }
+}
+
+/// The two rows of a 64-row accumulator tile that a thread of a warpgroup holds.
+#[inline(always)]
+pub fn fragment_rows() -> [u32; 2] {
+    let row = special::thread_index() % 128 / 32 * 16 + special::lane() / 4;
+    [row, row + 8]
+}
+
+/// The first column of each group of eight that a thread holds; the second is next to it.
+#[inline(always)]
+pub fn fragment_column() -> u32 {
+    special::lane() % 4 * 2
+}

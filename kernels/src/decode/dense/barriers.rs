@@ -1,0 +1,143 @@
+//! Set-up of the mbarriers, the position in the ring of K blocks, and the exchange between the two
+//! warpgroups.
+
+use super::config::*;
+use crate::ptx::{barrier, fence, mbarrier, special};
+
+/// Initialises all mbarriers and makes them visible to the CTA and to TMA.
+///
+/// # Safety
+/// All threads of the CTA call it, first of all.
+#[inline(always)]
+pub unsafe fn init(shared: u32) {
+    const WARPS: u32 = WARPGROUP / 32;
+    if special::thread_index() == 0 {
+        // SAFETY: 8-byte aligned, inside shared memory, not yet in use.
+        unsafe {
+            mbarrier::init(shared + Q_FULL, 1);
+            mbarrier::init(shared + Q_EMPTY, WARPS);
+            let mut stage = 0;
+            while stage < STAGES {
+                mbarrier::init(shared + LEFT_FULL + 8 * stage, 1);
+                mbarrier::init(shared + LEFT_EMPTY + 8 * stage, WARPS);
+                mbarrier::init(shared + RIGHT_FULL + 8 * stage, 1);
+                mbarrier::init(shared + RIGHT_EMPTY + 8 * stage, WARPS);
+                stage += 1;
+            }
+        }
+        fence::mbarrier_init();
+    }
+    // SAFETY: all threads are here.
+    unsafe { barrier::sync_threads() };
+}
+
+/// Position in the ring of K blocks: which stage, and the parity of its current use. Every role walks over
+/// the same blocks in the same order and so keeps its own.
+#[derive(Clone, Copy)]
+pub struct Ring {
+    /// Stage of the current block.
+    pub stage: u32,
+    /// Parity of the phase in which the stage is filled.
+    pub parity: u32,
+}
+
+impl Ring {
+    /// Before the first block.
+    #[inline(always)]
+    pub const fn new() -> Self {
+        Self { stage: 0, parity: 0 }
+    }
+
+    /// Goes on to the next block.
+    #[inline(always)]
+    pub fn advance(&mut self) {
+        self.stage += 1;
+        if self.stage == STAGES {
+            self.stage = 0;
+            self.parity ^= 1;
+        }
+    }
+
+    /// Address of tile `tile` of the current block.
+    #[inline(always)]
+    pub fn tile(&self, shared: u32, tile: u32) -> u32 {
+        shared + K + self.stage * BLOCK_BYTES + tile * crate::tile::swizzle::TILE_BYTES
+    }
+
+    /// Address of the current block's barrier in the array at `barriers`.
+    #[inline(always)]
+    pub fn barrier(&self, shared: u32, barriers: u32) -> u32 {
+        shared + barriers + 8 * self.stage
+    }
+}
+
+/// One arrival per warp, after all its lanes are done with the buffer.
+///
+/// # Safety
+/// All lanes call it, converged; `barrier` is one of the `_EMPTY` barriers of this warp's warpgroup.
+#[inline(always)]
+pub unsafe fn release(barrier: u32) {
+    if special::lane() == 0 {
+        // SAFETY: the caller's promise.
+        unsafe { mbarrier::arrive(barrier) };
+    }
+}
+
+/// The left warpgroup's end of the exchange of P and row factors: publish, and before the next time wait
+/// until they have been consumed.
+pub struct Publisher {
+    pending: bool,
+}
+
+impl Publisher {
+    /// Nothing published yet.
+    #[inline(always)]
+    pub const fn new() -> Self {
+        Self { pending: false }
+    }
+
+    /// Waits until what was published last has been consumed.
+    ///
+    /// # Safety
+    /// All threads of the left warpgroup call it, converged.
+    #[inline(always)]
+    pub unsafe fn wait_consumed(&mut self) {
+        if self.pending {
+            // SAFETY: both warpgroups take part, 256 threads.
+            unsafe { barrier::sync::<CONSUMED, { 2 * WARPGROUP }>() };
+            self.pending = false;
+        }
+    }
+
+    /// Publishes what this thread has written to P and the row factors.
+    ///
+    /// # Safety
+    /// All threads of the left warpgroup call it, converged, after `wait_consumed`.
+    #[inline(always)]
+    pub unsafe fn publish(&mut self) {
+        fence::proxy_async_shared();
+        // SAFETY: both warpgroups take part, 256 threads.
+        unsafe { barrier::arrive::<PUBLISHED, { 2 * WARPGROUP }>() };
+        self.pending = true;
+    }
+}
+
+/// Waits until the left warpgroup has published.
+///
+/// # Safety
+/// All threads of the right warpgroup call it, converged.
+#[inline(always)]
+pub unsafe fn wait_published() {
+    // SAFETY: both warpgroups take part, 256 threads.
+    unsafe { barrier::sync::<PUBLISHED, { 2 * WARPGROUP }>() };
+}
+
+/// Gives P and the row factors back to the left warpgroup.
+///
+/// # Safety
+/// All threads of the right warpgroup call it, converged, once for each `wait_published`.
+#[inline(always)]
+pub unsafe fn consumed() {
+    // SAFETY: both warpgroups take part, 256 threads.
+    unsafe { barrier::arrive::<CONSUMED, { 2 * WARPGROUP }>() };
+}

@@ -1,0 +1,46 @@
+//! The end of a request inside its last block.
+//!
+//! Rows of the cache past the end of a request are not ours: they may hold anything, NaN included. The mask
+//! hides them from the softmax, but their probability of 0 times NaN is NaN in the output. So the rows are
+//! cleared in shared memory before V is multiplied.
+
+use core::ops::Range;
+
+use super::config::{LEFT_TILES, TILE, WARPGROUP};
+use crate::decode::walk::Piece;
+use crate::ptx::{barrier, fence, shared, special};
+use crate::tile::swizzle::{self, ROW_CHUNKS, TILE_BYTES};
+
+/// The rows of `block` past the end of the request, if there are any.
+#[inline(always)]
+pub fn rows(piece: &Piece, block: u32) -> Option<Range<u32>> {
+    let used = piece.length as u32 - block * TILE;
+    (used < TILE).then_some(used..TILE)
+}
+
+/// Clears `rows` of four tiles from `tiles` on: half of V.
+///
+/// # Safety
+/// The 128 threads of a warpgroup call it, converged; `GROUP` is their named barrier. The tiles have landed,
+/// and no multiply that needs those rows is in flight.
+#[inline(always)]
+pub unsafe fn clear<const GROUP: u32>(tiles: u32, rows: Range<u32>) {
+    // SAFETY: the caller's promise. The first barrier keeps the clearing behind the multiplies that the
+    // other warps have waited for, the second keeps V's multiplies behind the clearing.
+    unsafe {
+        barrier::sync::<GROUP, WARPGROUP>();
+        let end = rows.end * ROW_CHUNKS;
+        let mut i = rows.start * ROW_CHUNKS + special::thread_index() % WARPGROUP;
+        while i < end {
+            let offset = swizzle::chunk_offset(i / ROW_CHUNKS, i % ROW_CHUNKS);
+            let mut tile = 0;
+            while tile < LEFT_TILES {
+                shared::store_zero_16(tiles + tile * TILE_BYTES + offset);
+                tile += 1;
+            }
+            i += WARPGROUP;
+        }
+        fence::proxy_async_shared();
+        barrier::sync::<GROUP, WARPGROUP>();
+    }
+}

@@ -1,0 +1,62 @@
+//! The entry points of the PTX module, and nothing else. `launch::KERNELS` lists them with their geometry.
+//!
+//! Names of entry points are part of the ABI. Tensor maps are passed by value: rustc sees them as unused,
+//! the kernels read them through the address of the parameter.
+
+use crate::abi::DenseDecodeParams;
+use crate::decode::{combine, dense};
+use crate::ptx::tma::{TensorMap, tensor_map_parameter};
+use crate::tile::element::{Bf16, F16};
+
+/// Dense decode, bf16. Grid (tiles, parts).
+///
+/// # Safety
+/// The launch follows `launch::DENSE_DECODE_BF16`; `q` and `kv` are encoded as `decode::dense::config` says;
+/// every address in `params` is valid for the shapes in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn dense_decode_bf16(
+    _q: TensorMap,
+    _kv: TensorMap,
+    params: DenseDecodeParams,
+) {
+    let q = tensor_map_parameter!("dense_decode_bf16_param_0");
+    let kv = tensor_map_parameter!("dense_decode_bf16_param_1");
+    // SAFETY: the launcher's promise.
+    unsafe { dense::run::<Bf16>(q, kv, &params) }
+}
+
+/// Dense decode, f16. Grid (tiles, parts).
+///
+/// # Safety
+/// As for [`dense_decode_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn dense_decode_f16(
+    _q: TensorMap,
+    _kv: TensorMap,
+    params: DenseDecodeParams,
+) {
+    let q = tensor_map_parameter!("dense_decode_f16_param_0");
+    let kv = tensor_map_parameter!("dense_decode_f16_param_1");
+    // SAFETY: the launcher's promise.
+    unsafe { dense::run::<F16>(q, kv, &params) }
+}
+
+/// Merge of split requests, bf16 output. Grid (batch · tiles · 8).
+///
+/// # Safety
+/// The decode kernel with the same `params` has completed before it in the stream.
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn combine_bf16(params: DenseDecodeParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { combine::run::<Bf16>(&params) }
+}
+
+/// Merge of split requests, f16 output. Grid (batch · tiles · 8).
+///
+/// # Safety
+/// As for [`combine_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn combine_f16(params: DenseDecodeParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { combine::run::<F16>(&params) }
+}

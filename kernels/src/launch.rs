@@ -1,0 +1,55 @@
+//! Launch geometry of every entry point: what `xtask ptx` writes into the PTX (rustc cannot express
+//! launch bounds) and what the host passes to the driver. One table, so that the two never disagree.
+
+use crate::decode::{combine, dense};
+
+/// What a kernel needs from its launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// Name of the entry point in the PTX module.
+    pub name: &'static str,
+    /// Threads per CTA; becomes `.maxntid` so that ptxas may use every register the CTA leaves free.
+    pub threads: u32,
+    /// CTAs that must fit on one SM; becomes `.minnctapersm`.
+    pub ctas_per_sm: u32,
+    /// CTAs per cluster along x; more than 1 becomes `.reqnctapercluster`.
+    pub cluster: u32,
+    /// Number of leading parameters that are tensor maps passed by value; each becomes `.align 64`.
+    pub tensor_maps: u32,
+    /// Dynamic shared memory per CTA, in bytes.
+    pub shared_bytes: u32,
+}
+
+const fn dense(name: &'static str) -> Kernel {
+    Kernel {
+        name,
+        threads: dense::config::THREADS,
+        ctas_per_sm: 1,
+        cluster: 1,
+        tensor_maps: 2,
+        shared_bytes: dense::config::SHARED_BYTES,
+    }
+}
+
+const fn combine(name: &'static str) -> Kernel {
+    Kernel {
+        name,
+        threads: combine::THREADS,
+        ctas_per_sm: 1,
+        cluster: 1,
+        tensor_maps: 0,
+        shared_bytes: 0,
+    }
+}
+
+/// Dense decode over a bf16 cache.
+pub const DENSE_DECODE_BF16: Kernel = dense("dense_decode_bf16");
+/// Dense decode over an f16 cache.
+pub const DENSE_DECODE_F16: Kernel = dense("dense_decode_f16");
+/// Merge of split requests, bf16 output.
+pub const COMBINE_BF16: Kernel = combine("combine_bf16");
+/// Merge of split requests, f16 output.
+pub const COMBINE_F16: Kernel = combine("combine_f16");
+
+/// Every entry point of the PTX module.
+pub const KERNELS: &[Kernel] = &[DENSE_DECODE_BF16, DENSE_DECODE_F16, COMBINE_BF16, COMBINE_F16];

@@ -1,0 +1,93 @@
+//! Arithmetic that Rust has no operator for on this target. PTX ISA: Floating Point Instructions; Data
+//! Movement and Conversion, `cvt`.
+
+use core::arch::asm;
+
+/// `fma.rn.f32`: `a · b + c`, rounded once.
+#[inline(always)]
+pub fn fma(a: f32, b: f32, c: f32) -> f32 {
+    let d;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "fma.rn.f32 {}, {}, {}, {};",
+            out(reg32) d, in(reg32) a, in(reg32) b, in(reg32) c,
+            options(pure, nomem, nostack)
+        )
+    };
+    d
+}
+
+/// `ex2.approx.ftz.f32`: 2^x within 2 ulp; 2^−∞ = 0.
+#[inline(always)]
+pub fn exp2(x: f32) -> f32 {
+    let y;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!("ex2.approx.ftz.f32 {}, {};", out(reg32) y, in(reg32) x, options(pure, nomem, nostack))
+    };
+    y
+}
+
+/// `lg2.approx.ftz.f32`: log₂ x, absolute error 2^−22 near 1 and relative 2^−22 elsewhere; log₂ 0 = −∞.
+#[inline(always)]
+pub fn log2(x: f32) -> f32 {
+    let y;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!("lg2.approx.ftz.f32 {}, {};", out(reg32) y, in(reg32) x, options(pure, nomem, nostack))
+    };
+    y
+}
+
+/// `rcp.approx.ftz.f32`: 1/x within 1 ulp.
+#[inline(always)]
+pub fn recip(x: f32) -> f32 {
+    let y;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!("rcp.approx.ftz.f32 {}, {};", out(reg32) y, in(reg32) x, options(pure, nomem, nostack))
+    };
+    y
+}
+
+/// `max.f32`: the larger; a NaN loses against a number.
+#[inline(always)]
+pub fn max(a: f32, b: f32) -> f32 {
+    let c;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!("max.f32 {}, {}, {};", out(reg32) c, in(reg32) a, in(reg32) b, options(pure, nomem, nostack))
+    };
+    c
+}
+
+/// `cvt.rn.bf16x2.f32`: two floats rounded to bf16, `low` in bits 0–15.
+#[inline(always)]
+pub fn pack_bf16(low: f32, high: f32) -> u32 {
+    let packed;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "cvt.rn.bf16x2.f32 {}, {}, {};",
+            out(reg32) packed, in(reg32) high, in(reg32) low,
+            options(pure, nomem, nostack)
+        )
+    };
+    packed
+}
+
+/// `cvt.rn.f16x2.f32`: two floats rounded to f16, `low` in bits 0–15.
+#[inline(always)]
+pub fn pack_f16(low: f32, high: f32) -> u32 {
+    let packed;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "cvt.rn.f16x2.f32 {}, {}, {};",
+            out(reg32) packed, in(reg32) high, in(reg32) low,
+            options(pure, nomem, nostack)
+        )
+    };
+    packed
+}

@@ -1,0 +1,25 @@
+//! Warp-wide matrix stores. PTX ISA: Warp Level Matrix Instructions, `stmatrix`.
+
+use core::arch::asm;
+
+/// `stmatrix.sync.aligned.m8n8.x4.shared.b16`: four 8 × 8 matrices of 16-bit elements.
+///
+/// Lane `l` gives the address of row `l % 8` of matrix `l / 8`; register `i` of lane `l` holds elements
+/// `2 (l % 4)` and `2 (l % 4) + 1` of row `l / 4` of matrix `i`. A generic-proxy write.
+///
+/// # Safety
+/// - All lanes are converged.
+/// - Each address is 16-byte aligned, and 16 bytes from it are inside the CTA's shared memory.
+#[inline(always)]
+pub unsafe fn store_x4(address: u32, fragments: [u32; 4]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "stmatrix.sync.aligned.m8n8.x4.shared.b16 [{}], {{{}, {}, {}, {}}};",
+            in(reg32) address,
+            in(reg32) fragments[0], in(reg32) fragments[1],
+            in(reg32) fragments[2], in(reg32) fragments[3],
+            options(nostack)
+        )
+    };
+}

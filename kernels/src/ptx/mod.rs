@@ -1,0 +1,19 @@
+//! The machine: every PTX instruction the kernels use, one small function each, and nothing else.
+//!
+//! Only this module contains `asm!`. A function carries the name of its instruction, says which section
+//! of the PTX ISA (9.0) it comes from, how it is ordered with respect to its neighbours, and what the
+//! caller has to guarantee. Loads, stores and synchronisation are never `pure` or `nomem`: the compiler
+//! must not move them. Arithmetic is.
+
+pub mod barrier;
+pub mod fence;
+pub mod global;
+pub mod math;
+pub mod matrix;
+pub mod mbarrier;
+pub mod registers;
+pub mod shared;
+pub mod special;
+pub mod tma;
+pub mod warp;
+pub mod wgmma;

@@ -1,0 +1,38 @@
+//! Registers: hidden from the compiler, and moved between warpgroups. PTX ISA: Miscellaneous Instructions, `setmaxnreg`.
+//!
+//! Takes effect only in a kernel whose launch bounds are known (`.maxntid`, written by `xtask ptx`): ptxas
+//! otherwise ignores it (C7508). Registers of all warpgroups together stay within what the CTA was launched
+//! with.
+
+use core::arch::asm;
+
+/// `setmaxnreg.dec`: gives back all but `COUNT` registers per thread.
+///
+/// # Safety
+/// - `COUNT` is a multiple of 8 in 24–256, not more than the warpgroup has.
+/// - All warps of the warpgroup execute it, converged.
+#[inline(always)]
+pub unsafe fn decrease<const COUNT: u32>() {
+    // SAFETY: the caller's promise.
+    unsafe { asm!("setmaxnreg.dec.sync.aligned.u32 {};", const COUNT, options(nostack)) };
+}
+
+/// `setmaxnreg.inc`: waits until `COUNT` registers per thread can be had.
+///
+/// # Safety
+/// - `COUNT` is a multiple of 8 in 24–256, not less than the warpgroup has.
+/// - All warps of the warpgroup execute it, converged; other warpgroups give back enough.
+#[inline(always)]
+pub unsafe fn increase<const COUNT: u32>() {
+    // SAFETY: the caller's promise.
+    unsafe { asm!("setmaxnreg.inc.sync.aligned.u32 {};", const COUNT, options(nostack)) };
+}
+
+/// `value`, of which the compiler knows nothing: no instruction at all. What is computed from it inside a
+/// loop stays there, in a few instructions, instead of being kept in registers across the loop.
+#[inline(always)]
+pub fn opaque(mut value: u64) -> u64 {
+    // SAFETY: an empty template.
+    unsafe { asm!("// {0}", inout(reg64) value, options(nostack)) };
+    value
+}

@@ -1,0 +1,75 @@
+//! The 16-bit element types that the tensor cores multiply.
+
+use crate::ptx::math;
+use crate::ptx::wgmma::{self, Acc64, Acc256, FragmentA};
+
+/// A 16-bit float: which `wgmma` multiplies it and how f32 becomes it.
+///
+/// # Safety
+/// Of every method: as for the `wgmma` functions it stands for.
+pub trait Element {
+    /// `acc (+)= A · Bᵀ`, 64 × 64 × 16, both operands K-major in shared memory.
+    unsafe fn multiply_64<const ACCUMULATE: bool>(acc: &mut Acc64, a: u64, b: u64);
+    /// `acc += A · B`, 64 × 256 × 16, A in shared memory, B MN-major.
+    unsafe fn multiply_256(acc: &mut Acc256, a: u64, b: u64);
+    /// `acc += A · B`, 64 × 256 × 16, A in registers, B MN-major.
+    unsafe fn multiply_256_fragment(acc: &mut Acc256, a: &FragmentA, b: u64);
+    /// Two floats, rounded and packed, `low` first.
+    fn pack(low: f32, high: f32) -> u32;
+}
+
+/// bfloat16.
+pub struct Bf16;
+
+impl Element for Bf16 {
+    #[inline(always)]
+    unsafe fn multiply_64<const ACCUMULATE: bool>(acc: &mut Acc64, a: u64, b: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { wgmma::m64n64k16_bf16_ss::<ACCUMULATE>(acc, a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_256(acc: &mut Acc256, a: u64, b: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { wgmma::m64n256k16_bf16_ss(acc, a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_256_fragment(acc: &mut Acc256, a: &FragmentA, b: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { wgmma::m64n256k16_bf16_rs(acc, a, b) }
+    }
+
+    #[inline(always)]
+    fn pack(low: f32, high: f32) -> u32 {
+        math::pack_bf16(low, high)
+    }
+}
+
+/// IEEE half precision.
+pub struct F16;
+
+impl Element for F16 {
+    #[inline(always)]
+    unsafe fn multiply_64<const ACCUMULATE: bool>(acc: &mut Acc64, a: u64, b: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { wgmma::m64n64k16_f16_ss::<ACCUMULATE>(acc, a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_256(acc: &mut Acc256, a: u64, b: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { wgmma::m64n256k16_f16_ss(acc, a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_256_fragment(acc: &mut Acc256, a: &FragmentA, b: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { wgmma::m64n256k16_f16_rs(acc, a, b) }
+    }
+
+    #[inline(always)]
+    fn pack(low: f32, high: f32) -> u32 {
+        math::pack_f16(low, high)
+    }
+}
