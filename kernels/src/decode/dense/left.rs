@@ -113,8 +113,9 @@ unsafe fn issue_left_scores<E: Element>(scores: &mut Acc64, ring: &Ring, shared:
         wgmma::fence();
         E::multiply_64::<false>(scores, q, k);
         seq!(STEP in 1..16 {
-            let (q, k) = (descriptor::k_major_step(q, STEP), descriptor::k_major_step(k, STEP));
-            E::multiply_64::<true>(scores, q, k);
+            let a = descriptor::k_major_step(q, STEP);
+            let b = descriptor::k_major_step(k, STEP);
+            E::multiply_64::<true>(scores, a, b);
         });
         wgmma::commit();
     }
@@ -130,8 +131,9 @@ unsafe fn finish_scores<E: Element>(scores: &mut Acc64, ring: &Ring, shared: u32
         let k = registers::opaque(descriptor::k_major(ring.tile(shared, 0)));
         wgmma::fence();
         seq!(STEP in 16..36 {
-            let (q, k) = (descriptor::k_major_step(q, STEP), descriptor::k_major_step(k, STEP));
-            E::multiply_64::<true>(scores, q, k);
+            let a = descriptor::k_major_step(q, STEP);
+            let b = descriptor::k_major_step(k, STEP);
+            E::multiply_64::<true>(scores, a, b);
         });
         wgmma::commit();
         wgmma::wait_64::<0>(scores);

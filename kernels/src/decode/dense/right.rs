@@ -43,8 +43,9 @@ pub unsafe fn run<E: Element>(
                 let (p, v) = (descriptor::k_major(shared + P), descriptor::mn_major(v));
                 wgmma::fence();
                 seq!(K in 0..4 {
-                    let (p, v) = (descriptor::k_major_step(p, K), descriptor::mn_major_step(v, K));
-                    E::multiply_256(&mut o, p, v);
+                    let a = descriptor::k_major_step(p, K);
+                    let b = descriptor::mn_major_step(v, K);
+                    E::multiply_256(&mut o, a, b);
                 });
                 wgmma::commit();
                 wgmma::wait_256::<0>(&mut o);
