@@ -1,0 +1,120 @@
+//! `host/ptx/manifest.json`: what the committed PTX was made from and what the assembler makes of it.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use oxmla_kernels::launch::{KERNELS, Kernel};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::source;
+use super::usage::Usage;
+use crate::sass::listing::Listing;
+
+/// The whole file.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// SHA-256 over the kernel sources and all else that decides the PTX, see `source.rs`.
+    pub source_sha256: String,
+    /// SHA-256 of the PTX beside this file.
+    pub ptx_sha256: String,
+    /// `rustc --version`.
+    pub rustc: String,
+    /// PTX ISA version that a driver must know to load the file.
+    pub ptx_version: String,
+    /// Release of the assembler that the figures below come from.
+    pub ptxas: String,
+    /// In the order of the launch table.
+    pub kernels: Vec<KernelFigures>,
+}
+
+/// One kernel: its launch and what ptxas made of it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelFigures {
+    /// Entry point.
+    pub name: String,
+    /// Threads per CTA.
+    pub threads: u32,
+    /// CTAs that fit on one SM.
+    pub ctas_per_sm: u32,
+    /// CTAs per cluster.
+    pub cluster: u32,
+    /// Leading parameters that are tensor maps.
+    pub tensor_maps: u32,
+    /// Dynamic shared memory per CTA, in bytes.
+    pub shared_bytes: u32,
+    /// Registers per thread at launch.
+    pub registers: u32,
+    /// Named barriers.
+    pub barriers: u32,
+    /// SASS instructions, padding included.
+    pub instructions: usize,
+    /// Warpgroup matrix products among them.
+    pub hgmma: usize,
+    /// TMA loads among them.
+    pub utmaldg: usize,
+}
+
+impl Manifest {
+    /// Puts the figures together.
+    pub fn new(
+        source_sha256: String,
+        rustc: String,
+        ptxas: String,
+        ptx: &str,
+        usage: &BTreeMap<String, Usage>,
+        sass: &BTreeMap<String, Listing>,
+    ) -> Result<Self> {
+        ensure!(usage.len() == KERNELS.len(), "ptxas reports {} kernels", usage.len());
+        let kernels = KERNELS
+            .iter()
+            .map(|kernel| {
+                let used = usage.get(kernel.name).context("ptxas reports no registers");
+                let listing = sass.get(kernel.name).context("nvdisasm shows no code");
+                Ok(KernelFigures::new(kernel, used?, listing?))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            source_sha256,
+            ptx_sha256: ptx_sha256(ptx),
+            rustc,
+            ptx_version: ptx_version(ptx)?,
+            ptxas,
+            kernels,
+        })
+    }
+
+    /// The file's text.
+    pub fn to_json(&self) -> Result<String> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+}
+
+impl KernelFigures {
+    fn new(kernel: &Kernel, usage: &Usage, listing: &Listing) -> Self {
+        Self {
+            name: kernel.name.to_owned(),
+            threads: kernel.threads,
+            ctas_per_sm: kernel.ctas_per_sm,
+            cluster: kernel.cluster,
+            tensor_maps: kernel.tensor_maps,
+            shared_bytes: kernel.shared_bytes,
+            registers: usage.registers,
+            barriers: usage.barriers,
+            instructions: listing.len(),
+            hgmma: listing.count("HGMMA"),
+            utmaldg: listing.count("UTMALDG"),
+        }
+    }
+}
+
+/// SHA-256 of the PTX, in hex.
+pub fn ptx_sha256(ptx: &str) -> String {
+    source::hex(&Sha256::digest(ptx))
+}
+
+/// `8.3` of `.version 8.3`.
+fn ptx_version(ptx: &str) -> Result<String> {
+    let version = ptx.lines().find_map(|line| line.strip_prefix(".version "));
+    Ok(version.context("the PTX has no .version")?.trim().to_owned())
+}

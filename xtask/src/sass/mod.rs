@@ -1,0 +1,3 @@
+//! `cargo xtask sass`: what the assembler made of a kernel.
+
+pub mod listing;
