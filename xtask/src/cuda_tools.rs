@@ -50,6 +50,19 @@ pub fn nvdisasm(workspace: &Workspace) -> Result<PathBuf> {
     NVDISASM.find(workspace)
 }
 
+/// What is there without fetching anything: a line for each program.
+pub fn report(workspace: &Workspace) -> Vec<(&'static str, String)> {
+    let describe = |tool: &Tool| match tool.installed(workspace) {
+        Ok(Some(path)) => {
+            let version = version(&path).unwrap_or_else(|error| format!("{error:#}"));
+            format!("{version} ({})", path.display())
+        }
+        Ok(None) => format!("none that fits; {} would be fetched", tool.wheel_name()),
+        Err(error) => format!("{error:#}"),
+    };
+    [PTXAS, NVDISASM].map(|tool| (tool.program, describe(&tool))).into()
+}
+
 /// Release of a CUDA program, such as `13.0.88`.
 pub fn version(program: &Path) -> Result<String> {
     let text = process::stdout(Command::new(program).arg("--version"))?;
@@ -67,15 +80,31 @@ fn parse_version(text: &str) -> Option<&str> {
 
 impl Tool {
     fn find(&self, workspace: &Workspace) -> Result<PathBuf> {
+        match self.installed(workspace)? {
+            Some(program) => Ok(program),
+            None => self.fetch(workspace),
+        }
+    }
+
+    /// The program if it need not be fetched.
+    fn installed(&self, workspace: &Workspace) -> Result<Option<PathBuf>> {
         if let Some(path) = env::var_os(self.variable) {
             let path = PathBuf::from(path);
             version(&path).with_context(|| format!("{} names no usable program", self.variable))?;
-            return Ok(path);
+            return Ok(Some(path));
         }
-        if let Some(path) = self.candidates().into_iter().find(|path| self.is_usable(path)) {
-            return Ok(path);
-        }
-        self.fetch(workspace)
+        let fetched = self.fetched(workspace);
+        Ok(self.candidates().into_iter().chain([fetched]).find(|path| self.is_usable(path)))
+    }
+
+    /// Where [`Self::fetch`] leaves the program.
+    fn fetched(&self, workspace: &Workspace) -> PathBuf {
+        let wheel = workspace.target.join("cuda-tools").join(self.wheel_name());
+        wheel.join("nvidia/cu13/bin").join(self.program)
+    }
+
+    fn wheel_name(&self) -> String {
+        format!("{}-{}", self.wheel, self.wheel_version)
     }
 
     /// Installed programs, most specific first.
@@ -92,14 +121,11 @@ impl Tool {
             && version(path).is_ok_and(|found| !self.exact || found == self.wheel_version)
     }
 
-    /// Installs the wheel into the target directory, once.
+    /// Installs the wheel into the target directory.
     fn fetch(&self, workspace: &Workspace) -> Result<PathBuf> {
-        let name = format!("{}-{}", self.wheel, self.wheel_version);
+        let name = self.wheel_name();
         let tools = workspace.target.join("cuda-tools");
-        let program = tools.join(&name).join("nvidia/cu13/bin").join(self.program);
-        if program.is_file() {
-            return Ok(program);
-        }
+        let program = self.fetched(workspace);
         eprintln!("{}: fetching {name} from PyPI into {}", self.program, tools.display());
         fs::create_dir_all(&tools)?;
         // A second directory and a rename, so that an interrupted download leaves no half program.

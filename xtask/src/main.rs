@@ -2,9 +2,13 @@
 //!
 //! Runs on stable Rust with nothing else installed; only `ptx` and `sass` fetch or ask for more.
 
+mod ci;
 mod cuda_tools;
+mod env;
+mod msrv;
 mod process;
 mod ptx;
+mod run;
 mod sass;
 mod workspace;
 
@@ -16,7 +20,7 @@ use clap::{Parser, Subcommand};
 use crate::workspace::Workspace;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Build, check and measure oxmla")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Build, check and measure oxmla")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -26,6 +30,18 @@ struct Cli {
 enum Command {
     /// Compile the kernels to PTX, assemble them, and write host/ptx/
     Ptx(ptx::Args),
+    /// Print the machine code of a kernel, with counts
+    Sass(sass::Args),
+    /// Run the main job once: `oxmla demo`, on the GPU when there is one
+    Demo(run::Arguments),
+    /// Measure a configuration: `oxmla bench`
+    Bench(run::Arguments),
+    /// Run the tests
+    Test(run::TestArgs),
+    /// Run what a change must pass beside the tests: format, lints, documentation, MSRV, licences
+    Ci,
+    /// Print the toolchain report that a bug report needs
+    Env,
 }
 
 fn main() -> ExitCode {
@@ -42,5 +58,11 @@ fn run(command: Command) -> Result<()> {
     let workspace = Workspace::find()?;
     match command {
         Command::Ptx(args) => ptx::run(&workspace, &args),
+        Command::Sass(args) => sass::run(&workspace, &args),
+        Command::Demo(args) => run::oxmla(&workspace, "demo", &args),
+        Command::Bench(args) => run::oxmla(&workspace, "bench", &args),
+        Command::Test(args) => run::test(&workspace, &args),
+        Command::Ci => ci::run(&workspace),
+        Command::Env => env::run(&workspace),
     }
 }

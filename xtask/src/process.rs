@@ -5,6 +5,11 @@ use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail};
 
+/// The cargo that runs this program.
+pub fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
 /// The command as a person would type it, environment left out.
 pub fn describe(command: &Command) -> String {
     std::iter::once(command.get_program())

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::BufReader;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Artifact, Message, diagnostic::DiagnosticLevel};
@@ -30,18 +30,24 @@ pub struct Compiled {
     pub warnings: usize,
 }
 
-/// Compiles the kernels in a target directory of their own, so that host builds never wait for it.
-pub fn compile(workspace: &Workspace, nightly: &Nightly) -> Result<Compiled> {
+/// `cargo <subcommand>` for the kernels as the GPU gets them, in a target directory of their own, so that
+/// host builds never wait for it.
+pub fn cargo(workspace: &Workspace, nightly: &Nightly, subcommand: &str) -> Command {
     let mut cargo = nightly.command("cargo");
     cargo
         .current_dir(&workspace.root)
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env("RUSTFLAGS", RUSTFLAGS)
-        .args(["rustc", "--package", "oxmla-kernels", "--lib", "--profile", "kernels"])
-        .args(["--target", TARGET, "-Zbuild-std=core", "--message-format=json", "--target-dir"])
-        .arg(workspace.target.join("kernels"))
-        .args(["--", "--emit=asm"])
-        .stdout(Stdio::piped());
+        .args([subcommand, "--package", "oxmla-kernels", "--lib", "--profile", "kernels"])
+        .args(["--target", TARGET, "-Zbuild-std=core", "--target-dir"])
+        .arg(workspace.target.join("kernels"));
+    cargo
+}
+
+/// Compiles the kernels.
+pub fn compile(workspace: &Workspace, nightly: &Nightly) -> Result<Compiled> {
+    let mut cargo = cargo(workspace, nightly, "rustc");
+    cargo.args(["--message-format=json", "--", "--emit=asm"]).stdout(Stdio::piped());
     let mut child = cargo.spawn().context("cannot start rustup")?;
     let messages = BufReader::new(child.stdout.take().context("cargo's output is piped")?);
 

@@ -1,6 +1,7 @@
 //! `host/ptx/manifest.json`: what the committed PTX was made from and what the assembler makes of it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use anyhow::{Context, Result, ensure};
 use oxmla_kernels::launch::{KERNELS, Kernel};
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::source;
-use super::usage::Usage;
+use super::usage::{self, Usage};
 use crate::sass::listing::Listing;
 
 /// The whole file.
@@ -62,7 +63,7 @@ impl Manifest {
         rustc: String,
         ptxas: String,
         ptx: &str,
-        usage: &BTreeMap<String, Usage>,
+        usage: &usage::Kernels,
         sass: &BTreeMap<String, Listing>,
     ) -> Result<Self> {
         ensure!(usage.len() == KERNELS.len(), "ptxas reports {} kernels", usage.len());
@@ -87,6 +88,25 @@ impl Manifest {
     /// The file's text.
     pub fn to_json(&self) -> Result<String> {
         Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+}
+
+impl fmt::Display for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "PTX {} by {}, ptxas {}", self.ptx_version, self.rustc, self.ptxas)?;
+        writeln!(
+            f,
+            "{:<24}{:>8}{:>11}{:>10}{:>14}{:>7}{:>9}",
+            "kernel", "threads", "registers", "shared B", "instructions", "HGMMA", "UTMALDG"
+        )?;
+        for k in &self.kernels {
+            writeln!(
+                f,
+                "{:<24}{:>8}{:>11}{:>10}{:>14}{:>7}{:>9}",
+                k.name, k.threads, k.registers, k.shared_bytes, k.instructions, k.hgmma, k.utmaldg
+            )?;
+        }
+        Ok(())
     }
 }
 

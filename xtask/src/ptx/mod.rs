@@ -1,17 +1,18 @@
 //! `cargo xtask ptx`: kernels/ → PTX → launch bounds → ptxas → `host/ptx/`.
 
 mod assemble;
-mod compile;
+mod check;
+pub mod compile;
 mod manifest;
-mod nightly;
+pub mod nightly;
 mod patch;
 mod source;
 mod usage;
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use oxmla_kernels::launch::KERNELS;
 
 use self::manifest::Manifest;
@@ -21,8 +22,8 @@ use crate::sass::listing;
 use crate::workspace::Workspace;
 
 const PTX_FILE: &str = "oxmla_sm90a.ptx";
+const CUBIN_FILE: &str = "oxmla_sm90a.cubin";
 const MANIFEST_FILE: &str = "manifest.json";
-const REGENERATE: &str = "run `cargo xtask ptx` and commit host/ptx/";
 
 /// Options of `cargo xtask ptx`.
 #[derive(clap::Args)]
@@ -34,40 +35,55 @@ pub struct Args {
 
 /// Writes `host/ptx/`, or checks it.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    if args.check { check(workspace) } else { write(workspace) }
+    if args.check { check::run(workspace) } else { write(workspace) }
 }
 
-/// Compiles, patches and assembles; leaves PTX and cubin in the target directory, where `sass` and people
-/// find them even when ptxas refuses.
-fn generate(workspace: &Workspace, nightly: &Nightly, deny_warnings: bool) -> Result<Generated> {
-    let ptxas = cuda_tools::ptxas(workspace)?;
-    let nvdisasm = cuda_tools::nvdisasm(workspace)?;
-    let compiled = compile::compile(workspace, nightly)?;
-    ensure!(
-        !deny_warnings || compiled.warnings == 0,
-        "the kernels compile with {} warnings",
-        compiled.warnings
-    );
-    let ptx = patch::patch(&compiled.ptx, KERNELS)?;
-
-    let cubin = assemble::cubin_path(workspace);
-    let ptx_path = cubin.with_file_name(PTX_FILE);
-    fs::write(&ptx_path, &ptx)?;
-    let usage = assemble::assemble(&ptxas, &ptx_path, &cubin)?;
-    let manifest = Manifest::new(
-        source::fingerprint(workspace)?,
-        nightly.rustc.clone(),
-        cuda_tools::version(&ptxas)?,
-        &ptx,
-        &usage,
-        &listing::disassemble(&nvdisasm, &cubin)?,
-    )?;
-    Ok(Generated { ptx, manifest })
-}
-
-struct Generated {
+/// Compiled, patched and assembled kernels, not judged yet.
+pub struct Assembled {
     ptx: String,
-    manifest: Manifest,
+    ptx_path: PathBuf,
+    /// Machine code, for the disassembler.
+    pub cubin: PathBuf,
+    report: String,
+    warnings: usize,
+}
+
+impl Assembled {
+    /// Builds from the sources; what it makes stays in the target directory, where people find it even
+    /// when ptxas refuses.
+    pub fn build(workspace: &Workspace, nightly: &Nightly) -> Result<Self> {
+        let compiled = compile::compile(workspace, nightly)?;
+        let ptx = patch::patch(&compiled.ptx, KERNELS)?;
+        let directory = workspace.target.join("kernels");
+        let ptx_path = directory.join(PTX_FILE);
+        let cubin = directory.join(CUBIN_FILE);
+        fs::write(&ptx_path, &ptx)?;
+        let report = assemble::assemble(&cuda_tools::ptxas(workspace)?, &ptx_path, &cubin)?;
+        Ok(Self { ptx, ptx_path, cubin, report, warnings: compiled.warnings })
+    }
+
+    /// What makes these kernels unfit to commit, if anything.
+    pub fn judge(&self) -> Result<()> {
+        self.usage().map(drop)
+    }
+
+    fn usage(&self) -> Result<usage::Kernels> {
+        usage::parse(&self.report)
+            .with_context(|| format!("lines are those of {}", self.ptx_path.display()))
+    }
+
+    fn manifest(&self, workspace: &Workspace, nightly: &Nightly) -> Result<Manifest> {
+        let usage = self.usage()?;
+        let listings = listing::disassemble(&cuda_tools::nvdisasm(workspace)?, &self.cubin)?;
+        Manifest::new(
+            source::fingerprint(workspace)?,
+            nightly.rustc.clone(),
+            cuda_tools::version(&cuda_tools::ptxas(workspace)?)?,
+            &self.ptx,
+            &usage,
+            &listings,
+        )
+    }
 }
 
 fn write(workspace: &Workspace) -> Result<()> {
@@ -79,78 +95,12 @@ fn write(workspace: &Workspace) -> Result<()> {
             nightly::pinned_hint()
         );
     }
-    let generated = generate(workspace, &nightly, false)?;
+    let assembled = Assembled::build(workspace, &nightly)?;
+    let manifest = assembled.manifest(workspace, &nightly)?;
     let directory = workspace.ptx_dir();
     fs::create_dir_all(&directory)?;
-    fs::write(directory.join(PTX_FILE), &generated.ptx)?;
-    fs::write(directory.join(MANIFEST_FILE), generated.manifest.to_json()?)?;
-    print_summary(&generated);
+    fs::write(directory.join(PTX_FILE), &assembled.ptx)?;
+    fs::write(directory.join(MANIFEST_FILE), manifest.to_json()?)?;
+    print!("{manifest}");
     Ok(())
-}
-
-fn print_summary(generated: &Generated) {
-    let manifest = &generated.manifest;
-    println!(
-        "{PTX_FILE}: PTX {}, {} kB, assembled by ptxas {}",
-        manifest.ptx_version,
-        generated.ptx.len() / 1000,
-        manifest.ptxas
-    );
-    for kernel in &manifest.kernels {
-        println!(
-            "  {:<24} {:>4} threads {:>4} registers {:>7} B shared {:>6} instructions {:>4} HGMMA {:>3} UTMALDG",
-            kernel.name,
-            kernel.threads,
-            kernel.registers,
-            kernel.shared_bytes,
-            kernel.instructions,
-            kernel.hgmma,
-            kernel.utmaldg
-        );
-    }
-}
-
-/// Cheap comparisons first: a stale source hash needs no compiler.
-fn check(workspace: &Workspace) -> Result<()> {
-    let committed = fs::read_to_string(workspace.ptx_dir().join(PTX_FILE))
-        .with_context(|| format!("host/ptx/{PTX_FILE} is missing; {REGENERATE}"))?;
-    let manifest = read_manifest(&workspace.ptx_dir().join(MANIFEST_FILE))?;
-    ensure!(
-        manifest.source_sha256 == source::fingerprint(workspace)?,
-        "kernels/ has changed since host/ptx/ was generated; {REGENERATE}"
-    );
-    ensure!(
-        manifest.ptx_sha256 == manifest::ptx_sha256(&committed),
-        "host/ptx/{PTX_FILE} is not the file its manifest describes; {REGENERATE}"
-    );
-    let nightly = Nightly::find()?;
-    ensure!(
-        manifest.rustc == nightly.rustc,
-        "host/ptx/ was generated by {}, and {} cannot reproduce it; install the former with\n    {}\nor {REGENERATE}",
-        manifest.rustc,
-        nightly.rustc,
-        nightly::pinned_hint()
-    );
-    let generated = generate(workspace, &nightly, true)?;
-    if generated.ptx != committed {
-        let line = committed.lines().zip(generated.ptx.lines()).take_while(|(a, b)| a == b).count();
-        bail!(
-            "host/ptx/{PTX_FILE} differs from line {} on from what kernels/ gives; {REGENERATE}",
-            line + 1
-        );
-    }
-    ensure!(
-        generated.manifest == manifest,
-        "host/ptx/{MANIFEST_FILE} differs from what kernels/ gives: expected {:#?}, found {manifest:#?}; {REGENERATE}",
-        generated.manifest
-    );
-    println!("host/ptx/ is what kernels/ gives");
-    Ok(())
-}
-
-fn read_manifest(path: &Path) -> Result<Manifest> {
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("host/ptx/{MANIFEST_FILE} is missing; {REGENERATE}"))?;
-    serde_json::from_str(&text)
-        .with_context(|| format!("host/ptx/{MANIFEST_FILE} is not a manifest; {REGENERATE}"))
 }

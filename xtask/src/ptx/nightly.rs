@@ -30,6 +30,13 @@ pub struct Nightly {
 impl Nightly {
     /// Finds the toolchain and makes sure that it has the sources of `core`.
     pub fn find() -> Result<Self> {
+        let nightly = Self::find_compiler()?;
+        nightly.ensure_rust_src()?;
+        Ok(nightly)
+    }
+
+    /// Finds the toolchain, with the sources of `core` or without.
+    pub fn find_compiler() -> Result<Self> {
         let name = env::var(TOOLCHAIN_VARIABLE).unwrap_or_else(|_| "nightly".into());
         let rustc = process::stdout(command(&name, "rustc").arg("--version")).with_context(|| {
             format!(
@@ -38,9 +45,7 @@ impl Nightly {
                  `export {TOOLCHAIN_VARIABLE}={PINNED}`"
             )
         })?;
-        let nightly = Self { rustc: rustc.trim().to_owned(), name };
-        nightly.ensure_rust_src()?;
-        Ok(nightly)
+        Ok(Self { rustc: rustc.trim().to_owned(), name })
     }
 
     /// A program of this toolchain.
@@ -72,7 +77,8 @@ impl Nightly {
         );
     }
 
-    fn has_rust_src(&self) -> Result<bool> {
+    /// Whether the sources of `core` are there.
+    pub fn has_rust_src(&self) -> Result<bool> {
         let sysroot = process::stdout(self.command("rustc").args(["--print", "sysroot"]))?;
         Ok(Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core/src/lib.rs").is_file())
     }

@@ -72,8 +72,7 @@ fn patch_parameters<'a>(
     out: &mut String,
 ) -> Result<()> {
     let name = kernel.name;
-    let mut index = 0;
-    for line in lines {
+    for (index, line) in (0..).zip(lines) {
         if line == ")" {
             ensure!(
                 index >= kernel.tensor_maps,
@@ -95,7 +94,6 @@ fn patch_parameters<'a>(
             out.push_str(line);
         }
         out.push('\n');
-        index += 1;
     }
     bail!("{name}: the parameter list does not end");
 }

@@ -13,6 +13,9 @@ pub struct Usage {
     pub barriers: u32,
 }
 
+/// Usage by entry point.
+pub type Kernels = BTreeMap<String, Usage>;
+
 /// Reads the output of `ptxas -v`.
 ///
 /// # Errors
@@ -20,8 +23,8 @@ pub struct Usage {
 /// - bytes of stack or of spills: local memory, and ptxas then serialises `wgmma`;
 /// - messages C75xx, by which ptxas says that it gave up on `wgmma` or `setmaxnreg`;
 /// - warnings.
-pub fn parse(text: &str) -> Result<BTreeMap<String, Usage>> {
-    let mut kernels: BTreeMap<String, Usage> = BTreeMap::new();
+pub fn parse(text: &str) -> Result<Kernels> {
+    let mut kernels = Kernels::new();
     let mut compiling = None;
     let mut function = "";
     let mut problems = Vec::new();
