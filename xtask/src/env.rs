@@ -56,7 +56,7 @@ fn nightly() -> String {
             let pinned = if nightly.is_pinned() { "the pinned one" } else { "not the pinned one" };
             format!("{}, {sources}, {pinned}", nightly.rustc)
         }
-        Err(error) => format!("{error:#}").lines().next().unwrap_or_default().to_owned(),
+        Err(error) => error.to_string(),
     }
 }
 
@@ -71,6 +71,6 @@ fn gpus() -> String {
 fn first_line(program: &str, arguments: &[&str]) -> String {
     match process::stdout(Command::new(program).args(arguments)) {
         Ok(text) => text.lines().next().unwrap_or_default().to_owned(),
-        Err(error) => format!("{error:#}").lines().next().unwrap_or_default().to_owned(),
+        Err(error) => error.to_string(),
     }
 }

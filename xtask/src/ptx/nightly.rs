@@ -4,7 +4,7 @@ use std::env;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::process;
 
@@ -45,7 +45,12 @@ impl Nightly {
                  `export {TOOLCHAIN_VARIABLE}={PINNED}`"
             )
         })?;
-        Ok(Self { rustc: rustc.trim().to_owned(), name })
+        let rustc = rustc.trim().to_owned();
+        ensure!(
+            rustc.contains("-nightly"),
+            "{TOOLCHAIN_VARIABLE} names {rustc}, and only a nightly compiles for the GPU"
+        );
+        Ok(Self { rustc, name })
     }
 
     /// A program of this toolchain.
