@@ -1,0 +1,69 @@
+//! What a GPU says about itself.
+
+use cust::CudaApiVersion;
+use cust::device::{Device, DeviceAttribute};
+use cust::error::CudaError;
+
+use super::module;
+
+/// What there is to know about a GPU, read once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CudaInfo {
+    /// What the GPU calls itself.
+    pub name: String,
+    /// Newest CUDA version that the driver supports: major, minor.
+    pub driver_version: (u32, u32),
+    /// Compute capability: major, minor.
+    pub compute_capability: (u32, u32),
+    /// Streaming multiprocessors.
+    pub multiprocessors: u32,
+    /// Bytes of device memory.
+    pub memory_bytes: u64,
+    /// Bytes of L2 cache.
+    pub l2_bytes: u64,
+    /// Highest clock of the multiprocessors, in MHz.
+    pub clock_mhz: u32,
+    /// Highest clock of the memory, in MHz; it transfers twice per cycle.
+    pub memory_clock_mhz: u32,
+    /// Width of the memory bus, in bits.
+    pub memory_bus_bits: u32,
+    /// Address on the PCI bus, `domain:bus:device.function`.
+    pub pci_address: String,
+    /// Version of the PTX language that the kernels are written in, such as `8.3`.
+    pub ptx_version: &'static str,
+}
+
+impl CudaInfo {
+    pub(super) fn read(device: Device) -> Result<Self, CudaError> {
+        let number = |attribute| device.get_attribute(attribute).map(i32::unsigned_abs);
+        let driver = CudaApiVersion::get()?;
+        let (domain, bus, slot) = (
+            number(DeviceAttribute::PciDomainId)?,
+            number(DeviceAttribute::PciBusId)?,
+            number(DeviceAttribute::PciDeviceId)?,
+        );
+        Ok(Self {
+            name: device.name()?,
+            driver_version: (driver.major().unsigned_abs(), driver.minor().unsigned_abs()),
+            compute_capability: (
+                number(DeviceAttribute::ComputeCapabilityMajor)?,
+                number(DeviceAttribute::ComputeCapabilityMinor)?,
+            ),
+            multiprocessors: number(DeviceAttribute::MultiprocessorCount)?,
+            memory_bytes: device.total_memory()? as u64,
+            l2_bytes: u64::from(number(DeviceAttribute::L2CacheSize)?),
+            clock_mhz: number(DeviceAttribute::ClockRate)? / 1000,
+            memory_clock_mhz: number(DeviceAttribute::MemoryClockRate)? / 1000,
+            memory_bus_bits: number(DeviceAttribute::GlobalMemoryBusWidth)?,
+            pci_address: format!("{domain:08x}:{bus:02x}:{slot:02x}.0"),
+            ptx_version: module::ptx_version(),
+        })
+    }
+
+    /// Bytes per second that the memory delivers at most: `2 · clock · bus width`.
+    #[must_use]
+    pub fn memory_bytes_per_second(&self) -> f64 {
+        2.0 * f64::from(self.memory_clock_mhz) * 1e6 * f64::from(self.memory_bus_bits) / 8.0
+    }
+}

@@ -1,0 +1,38 @@
+//! NVIDIA GPUs of the Hopper generation.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `lazy` | loads the driver's library when it is first needed, and gives cust its symbols |
+//! | `driver` | calls that cust lacks, or whose results cust cannot hold |
+//! | `context` | makes a context current on the calling thread |
+//! | `device`, `info`, `module` | a GPU: primary context, what it says about itself, the kernels |
+//! | `buffer`, `stream`, `staging` | memory, streams, copies in stream order |
+//! | `tensor_map`, `launch` | one decode |
+//! | `graph`, `event` | work replayed, and its time |
+//!
+//! Everything that takes time or allocates happens when a [`CudaDevice`] is opened: compiling and loading the
+//! kernels, their attributes. A decode encodes two tensor maps and launches two kernels.
+//!
+//! No function here needs the driver to be there: without one, [`CudaDevice::open`] says
+//! [`Error::NoDriver`](crate::Error::NoDriver).
+
+mod buffer;
+mod context;
+mod device;
+mod driver;
+pub mod event;
+pub mod graph;
+mod info;
+mod launch;
+mod lazy;
+mod module;
+mod staging;
+mod stream;
+mod tensor_map;
+
+pub use buffer::CudaBuffer;
+pub use device::{CudaDevice, MemoryInfo};
+pub use info::CudaInfo;
+pub(crate) use launch::{DecodeLaunch, launch_decode, launch_main_kernel};
+pub(crate) use staging::upload;
+pub use stream::CudaStream;

@@ -1,0 +1,127 @@
+//! The kernels, loaded into a context.
+
+use std::ffi::{CString, c_char, c_void};
+use std::ptr::null_mut;
+
+use cust::module::Module;
+use oxmla_kernels::launch::{
+    COMBINE_BF16, COMBINE_F16, DENSE_DECODE_BF16, DENSE_DECODE_F16, Kernel,
+};
+
+use super::driver::{
+    Driver, Handle, JIT_ERROR_LOG, JIT_ERROR_LOG_BYTES, MAX_DYNAMIC_SHARED_SIZE_BYTES,
+};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+
+/// What `cargo xtask ptx` made of the `oxmla-kernels` crate.
+const PTX: &str = include_str!("../../../ptx/oxmla_sm90a.ptx");
+
+/// Version of the PTX language of the kernels, as their `.version` line says.
+pub(super) fn ptx_version() -> &'static str {
+    let version = PTX.lines().find_map(|line| line.strip_prefix(".version "));
+    version.map_or("unknown", str::trim)
+}
+
+/// The kernels of one element type.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DecodeKernels {
+    pub decode: Function,
+    pub combine: Function,
+}
+
+/// An entry point, ready to launch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Function {
+    pub handle: Handle,
+    pub geometry: &'static Kernel,
+}
+
+/// A loaded module and its entry points.
+#[derive(Debug)]
+pub(super) struct Kernels {
+    bf16: DecodeKernels,
+    f16: DecodeKernels,
+    /// The functions above live in it.
+    _module: Module,
+}
+
+impl Kernels {
+    /// Compiles and loads everything into the current context, so that no later call has to.
+    ///
+    /// # Errors
+    /// [`Error::ModuleLoad`] with the log of the driver's compiler.
+    pub(super) fn load(driver: &Driver) -> Result<Self> {
+        let module = Module::from_ptx(PTX, &[]).map_err(|error| {
+            let reason = driver.cust_error("cuModuleLoadDataEx", error);
+            Error::ModuleLoad { log: format!("{reason}\n{}", compiler_log(driver)) }
+        })?;
+        let function = |geometry| Function::find(driver, &module, geometry);
+        Ok(Self {
+            bf16: DecodeKernels {
+                decode: function(&DENSE_DECODE_BF16)?,
+                combine: function(&COMBINE_BF16)?,
+            },
+            f16: DecodeKernels {
+                decode: function(&DENSE_DECODE_F16)?,
+                combine: function(&COMBINE_F16)?,
+            },
+            _module: module,
+        })
+    }
+
+    /// The kernels that attend over a cache of elements of type `dtype`.
+    pub(super) fn decode(&self, dtype: DType) -> Result<&DecodeKernels> {
+        match dtype {
+            DType::Bf16 => Ok(&self.bf16),
+            DType::F16 => Ok(&self.f16),
+            got => Err(Error::UnsupportedDType { arg: "kv_cache", got }),
+        }
+    }
+}
+
+impl Function {
+    fn find(driver: &Driver, module: &Module, geometry: &'static Kernel) -> Result<Self> {
+        let function = module.get_function(geometry.name).map_err(|error| {
+            let reason = driver.cust_error("cuModuleGetFunction", error);
+            Error::ModuleLoad { log: format!("{}: {reason}", geometry.name) }
+        })?;
+        let handle: Handle = function.to_raw().cast();
+        // More than 48 KB must be asked for. Asking also makes a driver that loads functions lazily load this
+        // one now: at its first launch it might have to allocate, which a stream capture forbids.
+        let shared_bytes = geometry.shared_bytes as i32;
+        // SAFETY: the module has just returned the function.
+        unsafe {
+            driver.cuFuncSetAttribute(handle, MAX_DYNAMIC_SHARED_SIZE_BYTES, shared_bytes)?;
+        }
+        Ok(Self { handle, geometry })
+    }
+}
+
+/// Loads once more, for the log that cust does not ask for.
+fn compiler_log(driver: &Driver) -> String {
+    const LOG_BYTES: usize = 16 << 10;
+    let Ok(image) = CString::new(PTX) else { return "the PTX contains a NUL".to_owned() };
+    let mut log = vec![0u8; LOG_BYTES];
+    let mut names = [JIT_ERROR_LOG, JIT_ERROR_LOG_BYTES];
+    // The size travels as a value in the place of a pointer.
+    let mut values = [log.as_mut_ptr().cast::<c_void>(), LOG_BYTES as *mut c_void];
+    let mut module = null_mut();
+    // SAFETY: `image` ends with NUL; the two options have their values; the log has the size it claims.
+    let loaded = unsafe {
+        driver.cuModuleLoadDataEx(
+            &mut module,
+            image.as_ptr().cast::<c_char>().cast(),
+            names.len() as u32,
+            names.as_mut_ptr(),
+            values.as_mut_ptr(),
+        )
+    };
+    if loaded.is_ok() {
+        // SAFETY: loaded above, and nobody else has it.
+        let _ = unsafe { driver.cuModuleUnload(module) };
+        return "a second attempt succeeded".to_owned();
+    }
+    log.truncate(log.iter().position(|&byte| byte == 0).unwrap_or(LOG_BYTES));
+    String::from_utf8_lossy(&log).trim().to_owned()
+}
