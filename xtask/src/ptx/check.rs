@@ -38,12 +38,16 @@ pub fn run(workspace: &Workspace) -> Result<()> {
             rebuilt.ptx_path.display()
         );
     }
-    let expected = rebuilt.manifest(workspace, &nightly)?;
-    ensure!(
-        manifest == expected,
-        "host/ptx/{MANIFEST_FILE} is not what kernels/ gives, which is\n{}{REGENERATE}",
-        expected.to_json()?
-    );
+    let expected = rebuilt.manifest(workspace, &nightly)?.to_json()?;
+    let found = manifest.to_json()?;
+    if let Some(line) = first_difference(&found, &expected) {
+        let at = |text: &str| text.lines().nth(line - 1).unwrap_or_default().trim().to_owned();
+        bail!(
+            "host/ptx/{MANIFEST_FILE} says `{}` where kernels/ gives `{}`; {REGENERATE}",
+            at(&found),
+            at(&expected)
+        );
+    }
     println!("host/ptx/ is what kernels/ gives");
     Ok(())
 }

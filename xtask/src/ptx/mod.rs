@@ -68,8 +68,7 @@ impl Assembled {
     }
 
     fn usage(&self) -> Result<usage::Kernels> {
-        usage::parse(&self.report)
-            .with_context(|| format!("lines are those of {}", self.ptx_path.display()))
+        usage::parse(&self.report).with_context(|| self.ptx_path.display().to_string())
     }
 
     fn manifest(&self, workspace: &Workspace, nightly: &Nightly) -> Result<Manifest> {

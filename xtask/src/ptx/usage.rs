@@ -31,7 +31,7 @@ pub fn parse(text: &str) -> Result<Kernels> {
     for line in text.lines() {
         if line.contains("(C75") || line.contains("; warning") || line.starts_with("ptxas warning")
         {
-            problems.push(line.trim().to_owned());
+            problems.push(line.trim_start_matches("ptxas info    : ").to_owned());
         } else if let Some((_, rest)) = line.split_once("Compiling entry function '") {
             compiling = rest.split('\'').next();
         } else if let Some((_, name)) = line.split_once("Function properties for ") {

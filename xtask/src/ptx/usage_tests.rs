@@ -30,13 +30,22 @@ fn registers_and_barriers_are_read() {
 }
 
 #[test]
-fn serialised_wgmma_is_refused_by_kernel_and_line() {
+fn serialised_wgmma_is_refused_by_kernel() {
     let message = problem(
         "ptxas info    : (C7514) Potential Performance Loss: wgmma.mma_async instructions are serialized \
          due to non wgmma instructions defining accumulator registers of a wgmma between start and end of \
-         the pipeline stage in the function 'decode' at line 12262",
+         the pipeline stage in the function 'decode'",
     );
-    assert!(message.contains("C7514") && message.contains("'decode'") && message.contains("12262"));
+    assert!(message.contains("(C7514)") && message.contains("'decode'"), "{message}");
+}
+
+#[test]
+fn an_injected_wait_is_refused_by_kernel_and_line() {
+    let message = problem(
+        "ptxas info    : (C7517) warpgroup.wait is injected in around line 12262 by compiler to allow use \
+         of registers defined by GMMA in function 'decode'",
+    );
+    assert!(message.contains("line 12262") && message.contains("'decode'"), "{message}");
 }
 
 #[test]
