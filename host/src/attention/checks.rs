@@ -1,0 +1,54 @@
+//! Checks of the tensors that every device makes.
+
+use super::Decode;
+use crate::cache::BLOCK_SIZE;
+use crate::check;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::plan::{DecodePlan, Planner};
+use crate::stream::StreamRef;
+
+/// Refuses tensors that are not those of the plan, on its device.
+pub fn check(
+    planner: &Planner,
+    plan: &DecodePlan,
+    stream: StreamRef<'_>,
+    args: &Decode<'_>,
+) -> Result<()> {
+    let Decode { q, kv_cache, out, lse, softmax_scale } = args;
+    let config = planner.config();
+    let device = planner.device().location();
+    check::location("stream", stream.location(), device)?;
+    check::location("q", q.location(), device)?;
+    check::location("kv_cache", kv_cache.location(), device)?;
+    check::location("out", out.location(), device)?;
+    check::location("lse", lse.location(), device)?;
+
+    check::dtype("q", q.dtype(), config.dtype)?;
+    check::dtype("kv_cache", kv_cache.dtype(), config.dtype)?;
+    check::dtype("out", out.dtype(), config.dtype)?;
+    check::dtype("lse", lse.dtype(), DType::F32)?;
+
+    let batch = ("batch", plan.batch());
+    let s_q = ("s_q", plan.s_q() as usize);
+    let h_q = ("h_q", config.dims.h_q() as usize);
+    let h_k = ("h_k", config.dims.h_k() as usize);
+    let d_qk = ("d_qk", config.dims.d_qk() as usize);
+    let d_v = ("d_v", config.dims.d_v() as usize);
+    let blocks = ("blocks", config.blocks_in_cache);
+    let block_size = ("block_size", BLOCK_SIZE);
+    check::shape("q", q.shape(), [batch, s_q, h_q, d_qk])?;
+    check::shape("kv_cache", kv_cache.shape(), [blocks, block_size, h_k, d_qk])?;
+    check::shape("out", out.shape(), [batch, s_q, h_q, d_v])?;
+    check::shape("lse", lse.shape(), [batch, h_q, s_q])?;
+
+    check::alignment("q", q.address(), q.dtype().size())?;
+    check::alignment("kv_cache", kv_cache.address(), kv_cache.dtype().size())?;
+    check::alignment("out", out.address(), out.dtype().size())?;
+    check::alignment("lse", lse.address(), lse.dtype().size())?;
+
+    if !softmax_scale.is_finite() || *softmax_scale <= 0.0 {
+        return Err(Error::InvalidScale { got: *softmax_scale });
+    }
+    Ok(())
+}

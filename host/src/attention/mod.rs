@@ -1,0 +1,73 @@
+//! Attention over the cache.
+
+mod checks;
+#[cfg(any(feature = "cuda", test))]
+mod gpu_layout;
+#[cfg(feature = "cuda")]
+mod launch;
+
+use crate::backend::cpu;
+use crate::device::Device;
+use crate::error::Result;
+use crate::plan::{DecodePlan, Planner};
+use crate::stream::StreamRef;
+use crate::tensor::{TensorMut, TensorRef};
+
+/// The tensors of one layer's decode attention. All are on the planner's device; queries, cache and output
+/// have the planner's type.
+#[derive(Debug)]
+pub struct Decode<'a> {
+    /// Queries, with W_UK absorbed and the rotary part last: `[batch, s_q, h_q, 576]`.
+    pub q: TensorRef<'a>,
+    /// Cached rows: `[blocks, 64, h_k, 576]`. Only rows that the plan's requests have are read; the rest may
+    /// hold anything, NaN included.
+    pub kv_cache: TensorRef<'a>,
+    /// The output, in latent space: `[batch, s_q, h_q, 512]`. 0 for a query token that sees nothing.
+    pub out: TensorMut<'a>,
+    /// Natural logarithm of the sum of exponentials of the scaled scores: `[batch, h_q, s_q] f32`. −∞ for a
+    /// query token that sees nothing.
+    pub lse: TensorMut<'a>,
+    /// By what scores are multiplied before the softmax; for DeepSeek-V3 `1 / sqrt(192)`, times the square
+    /// of YaRN's factor.
+    pub softmax_scale: f32,
+}
+
+/// Attends from `q` to what the plan's requests have cached.
+///
+/// On the CPU the result is there when the call returns. On a GPU the call starts the work in the order of
+/// `stream` and returns: it allocates nothing and waits for nothing, and can be captured in a graph. The
+/// tensors must then stay until the stream has done the work.
+///
+/// A GPU follows strides as far as its loads can: the innermost axis contiguous; addresses of `q`, `kv_cache`
+/// and `out` and all their strides multiples of 16 bytes; query tokens and heads of `q` evenly spaced; query
+/// tokens of `lse` contiguous. The CPU follows any.
+///
+/// # Errors
+/// - [`PlanOfAnotherPlanner`](crate::Error::PlanOfAnotherPlanner), [`StalePlan`](crate::Error::StalePlan).
+/// - [`LocationMismatch`](crate::Error::LocationMismatch) if a tensor or the stream is of another device.
+/// - [`DTypeMismatch`](crate::Error::DTypeMismatch), [`RankMismatch`](crate::Error::RankMismatch),
+///   [`ShapeMismatch`](crate::Error::ShapeMismatch) if a tensor is not what its field says.
+/// - [`Misaligned`](crate::Error::Misaligned), [`MisalignedStride`](crate::Error::MisalignedStride),
+///   [`StrideMismatch`](crate::Error::StrideMismatch), [`OutOfRange`](crate::Error::OutOfRange) if the device
+///   cannot follow its layout.
+/// - [`InvalidScale`](crate::Error::InvalidScale).
+///
+/// All of these leave the output as it was; [`Driver`](crate::Error::Driver) may not.
+pub fn decode(
+    planner: &Planner,
+    plan: &DecodePlan,
+    stream: StreamRef<'_>,
+    args: Decode<'_>,
+) -> Result<()> {
+    planner.check_plan(plan)?;
+    checks::check(planner, plan, stream, &args)?;
+    match planner.device() {
+        Device::Cpu(backend) => cpu::decode(*backend, planner, plan, &args),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => {
+            gpu_layout::check(&args)?;
+            launch::launch(device, planner, plan, stream, &args)?;
+        }
+    }
+    Ok(())
+}

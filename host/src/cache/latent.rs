@@ -1,0 +1,168 @@
+//! The cache of one layer.
+
+use std::ops::Range;
+
+use super::layout::CacheLayout;
+use super::pool::BlockCopy;
+use super::sequence::{Sequence, token_index};
+use crate::buffer::Buffer;
+use crate::device::Device;
+use crate::dtype::Element;
+use crate::error::{Error, Result};
+use crate::tensor::{TensorRef, byte_size};
+
+/// The memory of one layer's cached tokens: `[blocks, 64, h_k, 576]` on a device.
+///
+/// Reads and writes are synchronous and know nothing of streams, as those of [`Buffer`].
+#[derive(Debug)]
+pub struct LatentCache {
+    layout: CacheLayout,
+    blocks: usize,
+    buffer: Buffer,
+}
+
+impl LatentCache {
+    /// A cache of `blocks` blocks on `device`. What is in them is unspecified.
+    ///
+    /// # Errors
+    /// - [`Error::OutOfRange`] if there are no blocks, or more than an `i32` can number.
+    /// - [`Error::OutOfMemory`], [`Error::SizeOverflow`], or [`Error::Driver`].
+    pub fn new(device: &Device, layout: CacheLayout, blocks: usize) -> Result<Self> {
+        if blocks == 0 || i32::try_from(blocks).is_err() {
+            let (max, got) = (i32::MAX.into(), blocks as i128);
+            return Err(Error::OutOfRange { arg: "blocks", min: 1, max, got });
+        }
+        let bytes = byte_size("kv_cache", layout.dtype(), &layout.shape(blocks))?;
+        Ok(Self { layout, blocks, buffer: device.alloc(bytes)? })
+    }
+
+    /// How the tokens lie in memory.
+    #[must_use]
+    pub const fn layout(&self) -> &CacheLayout {
+        &self.layout
+    }
+
+    /// Blocks.
+    #[must_use]
+    pub const fn blocks(&self) -> usize {
+        self.blocks
+    }
+
+    /// The cache as a tensor: `[blocks, 64, h_k, 576]`.
+    #[must_use]
+    pub fn view(&self) -> TensorRef<'_> {
+        let shape = self.layout.shape(self.blocks).into();
+        let (address, location) = (self.buffer.address(), self.buffer.location());
+        TensorRef::contiguous(address, self.layout.dtype(), shape, location)
+    }
+
+    /// The memory.
+    #[must_use]
+    pub const fn buffer(&self) -> &Buffer {
+        &self.buffer
+    }
+
+    /// The memory, to write directly.
+    pub const fn buffer_mut(&mut self) -> &mut Buffer {
+        &mut self.buffer
+    }
+
+    /// Writes the rows of the tokens `positions` of `sequence`: `rows [positions, h_k, 576]`. Tokens that
+    /// lie side by side are written with one copy.
+    ///
+    /// # Errors
+    /// - [`Error::DTypeMismatch`] if `T` is not the type of the cache.
+    /// - [`Error::ShapeMismatch`] if `rows` has not as many elements as the tokens.
+    /// - [`Error::BeyondSequence`] if the sequence has not so many tokens.
+    /// - [`Error::OutOfRange`] if the sequence has blocks that this cache has not.
+    /// - [`Error::Driver`].
+    pub fn write_rows<T: Element>(
+        &mut self,
+        sequence: &Sequence,
+        positions: Range<usize>,
+        rows: &[T],
+    ) -> Result<()> {
+        self.check_dtype::<T>()?;
+        let ranges = self.byte_ranges(sequence, positions.clone())?;
+        let expected = positions.len() * self.layout.elements_per_token();
+        if rows.len() != expected {
+            let got = rows.len();
+            return Err(Error::ShapeMismatch { arg: "rows", axis: "elements", expected, got });
+        }
+        let mut rest: &[u8] = bytemuck::cast_slice(rows);
+        for range in ranges {
+            let (bytes, behind) = rest.split_at(range.len());
+            self.buffer.write(range.start, bytes)?;
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    /// The rows of the tokens `positions` of `sequence`: `[positions, h_k, 576]`.
+    ///
+    /// # Errors
+    /// As for [`LatentCache::write_rows`].
+    pub fn read_rows<T: Element>(
+        &self,
+        sequence: &Sequence,
+        positions: Range<usize>,
+    ) -> Result<Vec<T>> {
+        self.check_dtype::<T>()?;
+        let ranges = self.byte_ranges(sequence, positions.clone())?;
+        let mut rows = vec![T::zeroed(); positions.len() * self.layout.elements_per_token()];
+        let mut rest: &mut [u8] = bytemuck::cast_slice_mut(&mut rows);
+        for range in ranges {
+            let (bytes, behind) = rest.split_at_mut(range.len());
+            self.buffer.read(range.start, bytes)?;
+            rest = behind;
+        }
+        Ok(rows)
+    }
+
+    /// Copies a block, as [`BlockPool::append`](super::BlockPool::append) asks for.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if the cache has no such block, [`Error::Driver`].
+    pub fn copy_block(&mut self, copy: BlockCopy) -> Result<()> {
+        let bytes = self.layout.bytes_per_block();
+        let from = self.block_index("from", copy.from)? * bytes;
+        let to = self.block_index("to", copy.to)? * bytes;
+        if from == to {
+            return Ok(());
+        }
+        self.buffer.copy_within(from, to, bytes)
+    }
+
+    fn check_dtype<T: Element>(&self) -> Result<()> {
+        if T::DTYPE == self.layout.dtype() {
+            return Ok(());
+        }
+        let (expected, got) = (self.layout.dtype(), T::DTYPE);
+        Err(Error::DTypeMismatch { arg: "rows", expected, got })
+    }
+
+    fn block_index(&self, arg: &'static str, id: i32) -> Result<usize> {
+        let index = usize::try_from(id).ok().filter(|&block| block < self.blocks);
+        index.ok_or_else(|| {
+            let (max, got) = (self.blocks as i128 - 1, id.into());
+            Error::OutOfRange { arg, min: 0, max, got }
+        })
+    }
+
+    /// The bytes of tokens, as few ranges as possible.
+    fn byte_ranges(
+        &self,
+        sequence: &Sequence,
+        positions: Range<usize>,
+    ) -> Result<Vec<Range<usize>>> {
+        for &id in sequence.blocks() {
+            self.block_index("block of the sequence", id)?;
+        }
+        let bytes = self.layout.bytes_per_token();
+        let range = |(first, tokens)| {
+            let start = token_index(first) * bytes;
+            start..start + tokens * bytes
+        };
+        Ok(sequence.runs(positions)?.into_iter().map(range).collect())
+    }
+}

@@ -1,0 +1,119 @@
+//! The blocks of one request.
+
+use std::ops::Range;
+
+use super::layout::BLOCK_SIZE;
+use crate::error::{Error, Result};
+
+/// The cached tokens of one request, and the blocks that hold them. Made, changed and taken back by the
+/// [`BlockPool`](super::BlockPool) that its blocks come from; dropping it instead leaves its blocks taken.
+#[derive(Debug)]
+#[must_use = "the blocks of a dropped sequence stay taken: give it back with `BlockPool::free`"]
+pub struct Sequence {
+    pub(super) pool: u64,
+    pub(super) len: usize,
+    /// `ceil(len / 64)` ids.
+    pub(super) blocks: Vec<i32>,
+}
+
+/// Where a token lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Slot {
+    /// Id of the block.
+    pub block: i32,
+    /// Token in the block, less than 64.
+    pub offset: usize,
+}
+
+impl Sequence {
+    /// Cached tokens.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is cached.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Ids of the blocks, in the order of the tokens: `ceil(len / 64)` of them.
+    #[must_use]
+    pub fn blocks(&self) -> &[i32] {
+        &self.blocks
+    }
+
+    /// Where token `position` lies.
+    ///
+    /// # Errors
+    /// [`Error::BeyondSequence`].
+    pub fn slot(&self, position: usize) -> Result<Slot> {
+        if position >= self.len {
+            return Err(Error::BeyondSequence { position, len: self.len });
+        }
+        Ok(Slot { block: self.blocks[position / BLOCK_SIZE], offset: position % BLOCK_SIZE })
+    }
+
+    /// The tokens `positions`, cut where a block ends or the next block does not follow in memory: first
+    /// slot and number of tokens of each run.
+    ///
+    /// # Errors
+    /// [`Error::BeyondSequence`].
+    pub(super) fn runs(&self, positions: Range<usize>) -> Result<Vec<(Slot, usize)>> {
+        if positions.end > self.len {
+            return Err(Error::BeyondSequence { position: positions.end - 1, len: self.len });
+        }
+        let mut runs: Vec<(Slot, usize)> = Vec::new();
+        let mut position = positions.start;
+        while position < positions.end {
+            let slot = self.slot(position)?;
+            let tokens = (BLOCK_SIZE - slot.offset).min(positions.end - position);
+            match runs.last_mut() {
+                Some((first, len)) if follows(*first, *len, slot) => *len += tokens,
+                _ => runs.push((slot, tokens)),
+            }
+            position += tokens;
+        }
+        Ok(runs)
+    }
+}
+
+/// Whether `slot` lies right behind `len` tokens from `first` on.
+fn follows(first: Slot, len: usize, slot: Slot) -> bool {
+    token_index(first) + len == token_index(slot)
+}
+
+/// Index of a token among all tokens of the cache.
+pub(super) fn token_index(slot: Slot) -> usize {
+    slot.block as usize * BLOCK_SIZE + slot.offset
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sequence(len: usize, blocks: &[i32]) -> Sequence {
+        Sequence { pool: 0, len, blocks: blocks.to_vec() }
+    }
+
+    #[test]
+    fn slots() {
+        let sequence = sequence(130, &[7, 3, 9]);
+        assert_eq!(sequence.slot(0), Ok(Slot { block: 7, offset: 0 }));
+        assert_eq!(sequence.slot(127), Ok(Slot { block: 3, offset: 63 }));
+        assert_eq!(sequence.slot(129), Ok(Slot { block: 9, offset: 1 }));
+        assert_eq!(sequence.slot(130), Err(Error::BeyondSequence { position: 130, len: 130 }));
+    }
+
+    #[test]
+    fn runs_merge_blocks_that_follow_each_other() -> Result<()> {
+        let sequence = sequence(256, &[4, 5, 2, 3]);
+        let slot = |block, offset| Slot { block, offset };
+        assert_eq!(sequence.runs(0..256)?, [(slot(4, 0), 128), (slot(2, 0), 128)]);
+        assert_eq!(sequence.runs(60..200)?, [(slot(4, 60), 68), (slot(2, 0), 72)]);
+        assert_eq!(sequence.runs(7..7)?, []);
+        assert_eq!(sequence.runs(1..257), Err(Error::BeyondSequence { position: 256, len: 256 }));
+        Ok(())
+    }
+}

@@ -1,0 +1,141 @@
+//! Devices.
+
+use crate::backend::cpu::{Cpu, Precision};
+use crate::buffer::Buffer;
+use crate::error::Result;
+use crate::stream::Stream;
+use crate::tensor::Location;
+
+/// Something that can run attention. Clones are cheap and mean the same device.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Device {
+    /// The threads of this process.
+    Cpu(Cpu),
+    /// An NVIDIA GPU.
+    #[cfg(feature = "cuda")]
+    Cuda(crate::backend::cuda::CudaDevice),
+}
+
+/// A device that is there, usable or not.
+#[derive(Debug)]
+pub struct Candidate {
+    /// How to call it: `CPU`, or `GPU` and its number.
+    pub label: String,
+    /// The device, or why it cannot be used.
+    pub device: Result<Device>,
+}
+
+impl Device {
+    /// The CPU, computing in f32.
+    #[must_use]
+    pub const fn cpu() -> Self {
+        Self::Cpu(Cpu { precision: Precision::F32 })
+    }
+
+    /// The CPU, computing in f64 with plain loops: slow, and as exact as a reference can be.
+    #[must_use]
+    pub const fn oracle() -> Self {
+        Self::Cpu(Cpu { precision: Precision::F64 })
+    }
+
+    /// GPU number `ordinal`.
+    ///
+    /// # Errors
+    /// - [`Error::NoDriver`](crate::Error::NoDriver) on a machine without an NVIDIA driver, and in a build
+    ///   without the `cuda` feature.
+    /// - [`Error::OutOfRange`](crate::Error::OutOfRange) if there is no such GPU.
+    /// - [`Error::UnsupportedDevice`](crate::Error::UnsupportedDevice) if it is not of the Hopper
+    ///   generation.
+    /// - [`Error::ModuleLoad`](crate::Error::ModuleLoad) if the driver is too old for the kernels.
+    pub fn cuda(ordinal: u32) -> Result<Self> {
+        #[cfg(feature = "cuda")]
+        return crate::backend::cuda::CudaDevice::open(ordinal).map(Self::Cuda);
+        #[cfg(not(feature = "cuda"))]
+        {
+            let reason = format!("GPU {ordinal} needs a build with the `cuda` feature");
+            Err(crate::error::Error::NoDriver { reason })
+        }
+    }
+
+    /// The first usable GPU, else the CPU.
+    #[must_use]
+    pub fn best() -> Self {
+        (0..gpu_count()).find_map(|ordinal| Self::cuda(ordinal).ok()).unwrap_or_else(Self::cpu)
+    }
+
+    /// Everything there is, GPUs first, the CPU last. Without an NVIDIA driver, GPU 0 is listed with the
+    /// reason.
+    #[must_use]
+    pub fn all() -> Vec<Candidate> {
+        let gpu =
+            |ordinal| Candidate { label: format!("GPU {ordinal}"), device: Self::cuda(ordinal) };
+        let cpu = Candidate { label: "CPU".into(), device: Ok(Self::cpu()) };
+        (0..gpu_count()).map(gpu).chain([cpu]).collect()
+    }
+
+    /// Memory for `bytes` bytes. What is in it is unspecified.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), or [`Error::Driver`](crate::Error::Driver).
+    pub fn alloc(&self, bytes: usize) -> Result<Buffer> {
+        match self {
+            Self::Cpu(_) => Buffer::host(bytes),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(device) => Ok(Buffer::cuda(device.alloc(bytes)?, device.ordinal())),
+        }
+    }
+
+    /// Memory for `bytes` bytes, all zero.
+    ///
+    /// # Errors
+    /// As for [`Device::alloc`].
+    pub fn alloc_zeroed(&self, bytes: usize) -> Result<Buffer> {
+        let mut buffer = self.alloc(bytes)?;
+        // Host memory comes zeroed from the system, untouched.
+        if buffer.location() != Location::Host {
+            buffer.fill(0)?;
+        }
+        Ok(buffer)
+    }
+
+    /// A new stream.
+    ///
+    /// # Errors
+    /// [`Error::Driver`](crate::Error::Driver).
+    pub fn stream(&self) -> Result<Stream> {
+        match self {
+            Self::Cpu(_) => Ok(Stream::cpu()),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(device) => Ok(Stream::cuda(device.stream()?, device.ordinal())),
+        }
+    }
+
+    /// Where memory of this device is.
+    #[must_use]
+    pub fn location(&self) -> Location {
+        match self {
+            Self::Cpu(_) => Location::Host,
+            #[cfg(feature = "cuda")]
+            Self::Cuda(device) => Location::Cuda { ordinal: device.ordinal() },
+        }
+    }
+
+    /// What the device calls itself.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Cpu(cpu) => cpu.name(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(device) => device.name(),
+        }
+    }
+}
+
+/// GPUs to list: at least the first, for its error says why there is none.
+fn gpu_count() -> u32 {
+    #[cfg(feature = "cuda")]
+    return crate::backend::cuda::CudaDevice::count().unwrap_or(0).max(1);
+    #[cfg(not(feature = "cuda"))]
+    1
+}

@@ -1,0 +1,15 @@
+//! What a decode step needs to know, worked out once per step and used by all layers.
+
+mod decode_plan;
+mod planner;
+pub mod schedule;
+mod step;
+mod tables;
+mod workspace;
+
+pub use decode_plan::DecodePlan;
+pub use planner::{Planner, PlannerConfig};
+pub use step::{Mask, Step};
+pub(crate) use tables::Tables;
+#[cfg(feature = "cuda")]
+pub(crate) use workspace::Workspace;

@@ -1,0 +1,202 @@
+//! The planner.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use oxmla_kernels::decode::combine::CTAS_PER_TILE;
+
+use super::decode_plan::{DecodePlan, Summary};
+use super::schedule;
+use super::step::Step;
+use super::tables::{self, Tables};
+use super::workspace::Workspace;
+use crate::cache::BLOCK_SIZE;
+use crate::check;
+use crate::device::Device;
+use crate::dims::MlaDims;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::stream::StreamRef;
+
+/// What a planner is made for. Memory is reserved for the maxima once; steps may be smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannerConfig {
+    /// Heads and widths.
+    pub dims: MlaDims,
+    /// Type of queries, cache and output: bf16 or f16.
+    pub dtype: DType,
+    /// Most requests in a step.
+    pub max_batch: usize,
+    /// Most blocks of a request; also the most columns of a step's block table.
+    pub max_blocks_per_sequence: usize,
+    /// Most query tokens per request.
+    pub max_s_q: u32,
+    /// Blocks of the cache; every block id is less.
+    pub blocks_in_cache: usize,
+}
+
+/// Plans decode steps on one device, and owns the memory that they need besides the tensors: lengths and
+/// block table where the kernels read them, and partial results of requests that are split.
+///
+/// That memory is one step's. Steps on one stream follow each other in order; a caller with several streams
+/// orders them, as for any memory that they share.
+#[derive(Debug)]
+pub struct Planner {
+    id: u64,
+    step: u64,
+    device: Device,
+    config: PlannerConfig,
+    tables: Tables,
+    /// `None` on the CPU, which reads `tables` and keeps no partial results.
+    workspace: Option<Workspace>,
+}
+
+impl Planner {
+    /// A planner for `device`.
+    ///
+    /// # Errors
+    /// - [`Error::UnsupportedDType`] if the type is neither bf16 nor f16.
+    /// - [`Error::OutOfRange`] if a maximum is 0, or more than the kernels can count.
+    /// - [`Error::OutOfMemory`], [`Error::SizeOverflow`], or [`Error::Driver`].
+    pub fn new(device: &Device, config: PlannerConfig) -> Result<Self> {
+        check_config(&config)?;
+        let tables = Tables::new(config.max_batch, config.max_blocks_per_sequence)?;
+        let workspace = match multiprocessors(device) {
+            None => None,
+            Some(multiprocessors) => {
+                // `parts · tiles` is at most one CTA per multiprocessor, or one per tile if there are more.
+                let tiles = config.dims.rows(config.max_s_q).tiles();
+                let ctas = multiprocessors.max(tiles).into();
+                Some(Workspace::new(device, tables.byte_len(), ctas)?)
+            }
+        };
+        static PLANNERS: AtomicU64 = AtomicU64::new(0);
+        let id = PLANNERS.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { id, step: 0, device: device.clone(), config, tables, workspace })
+    }
+
+    /// The device.
+    #[must_use]
+    pub const fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// What the planner was made for.
+    #[must_use]
+    pub const fn config(&self) -> &PlannerConfig {
+        &self.config
+    }
+
+    /// Bytes that the planner has reserved on its device.
+    #[must_use]
+    pub fn workspace_bytes(&self) -> usize {
+        self.workspace.as_ref().map_or(self.tables.byte_len(), Workspace::bytes)
+    }
+
+    /// Plans the next step. Plans of earlier steps become stale.
+    ///
+    /// On a GPU, lengths and block table are uploaded in the order of `stream`; the caller may drop them at
+    /// once. They go to the same addresses in every step: a graph that captured [`decode`](crate::decode) works
+    /// on the new ones when it is replayed after `plan`, as long as batch, `s_q` and mask are the same.
+    ///
+    /// # Errors
+    /// - [`Error::Capacity`] if batch, `s_q` or the columns of the table are more than the planner's maxima,
+    ///   [`Error::OutOfRange`] if `s_q` is 0.
+    /// - [`Error::RankMismatch`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`],
+    ///   [`Error::LocationMismatch`] or [`Error::Misaligned`] if the table is not `[batch, max_blocks] i32` on
+    ///   the host, [`Error::LocationMismatch`] if the stream is of another device.
+    /// - [`Error::NegativeLength`], [`Error::LengthBeyondTable`], [`Error::BlockOutOfPool`],
+    ///   [`Error::ScheduleTooLarge`].
+    ///
+    /// These leave the planner and its current plan as they were; [`Error::Driver`] makes that plan stale.
+    pub fn plan(&mut self, stream: StreamRef<'_>, step: Step<'_>) -> Result<DecodePlan> {
+        check::location("stream", stream.location(), self.device.location())?;
+        self.check(&step)?;
+        let rows = self.config.dims.rows(step.s_q);
+        let parts = multiprocessors(&self.device).map_or(1, |count| (count / rows.tiles()).max(1));
+        let pieces = schedule::pieces(step.lengths, parts)?;
+        self.step += 1;
+        self.tables.set(&step);
+        self.upload(stream, step.lengths.len())?;
+        Ok(DecodePlan {
+            planner: self.id,
+            step: self.step,
+            batch: step.lengths.len(),
+            s_q: step.s_q,
+            h_q: self.config.dims.h_q(),
+            mask: step.mask,
+            rows,
+            parts,
+            summary: Summary::new(step.lengths, pieces),
+        })
+    }
+
+    fn check(&self, step: &Step<'_>) -> Result<()> {
+        let batch = step.lengths.len();
+        check_capacity("batch", batch, self.config.max_batch)?;
+        check::range("s_q", step.s_q, 1, u32::MAX)?;
+        check_capacity("s_q", step.s_q as usize, self.config.max_s_q as usize)?;
+        tables::check_table(&step.block_table, batch)?;
+        let columns = step.block_table.shape()[1];
+        check_capacity("max_blocks", columns, self.config.max_blocks_per_sequence)?;
+        tables::check_ids(step, self.config.blocks_in_cache)
+    }
+
+    /// Refuses a plan that is not this planner's latest.
+    pub(crate) const fn check_plan(&self, plan: &DecodePlan) -> Result<()> {
+        if plan.planner != self.id {
+            return Err(Error::PlanOfAnotherPlanner { plan: plan.planner, planner: self.id });
+        }
+        if plan.step != self.step {
+            return Err(Error::StalePlan { plan: plan.step, planner: self.step });
+        }
+        Ok(())
+    }
+
+    /// Lengths and block table of the current step.
+    pub(crate) const fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    #[cfg(feature = "cuda")]
+    pub(crate) const fn workspace(&self) -> Option<&Workspace> {
+        self.workspace.as_ref()
+    }
+
+    #[cfg_attr(not(feature = "cuda"), expect(clippy::unnecessary_wraps))]
+    fn upload(&self, stream: StreamRef<'_>, batch: usize) -> Result<()> {
+        match (&self.device, &self.workspace) {
+            #[cfg(feature = "cuda")]
+            (Device::Cuda(device), Some(workspace)) => {
+                let bytes = self.tables.bytes(batch);
+                crate::backend::cuda::upload(device, stream.raw(), workspace.step(), bytes)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Multiprocessors of a GPU.
+fn multiprocessors(device: &Device) -> Option<u32> {
+    match device {
+        Device::Cpu(_) => None,
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => Some(device.multiprocessors()),
+    }
+}
+
+fn check_config(config: &PlannerConfig) -> Result<()> {
+    let PlannerConfig { dims, dtype, max_batch, max_blocks_per_sequence, max_s_q, .. } = *config;
+    if !dtype.is_attention_type() {
+        return Err(Error::UnsupportedDType { arg: "dtype", got: dtype });
+    }
+    let most_blocks = i32::MAX as u32 / BLOCK_SIZE as u32 + 1;
+    check::range("max_s_q", max_s_q, 1, u32::MAX / dims.h_q() / CTAS_PER_TILE)?;
+    let tiles = dims.rows(max_s_q).tiles();
+    check::range("max_batch", max_batch as i128, 1, i32::MAX as u32 / tiles / CTAS_PER_TILE)?;
+    check::range("max_blocks_per_sequence", max_blocks_per_sequence as i128, 1, most_blocks)?;
+    check::range("blocks_in_cache", config.blocks_in_cache as i128, 1, i32::MAX)
+}
+
+fn check_capacity(quantity: &'static str, got: usize, limit: usize) -> Result<()> {
+    if got <= limit { Ok(()) } else { Err(Error::Capacity { quantity, limit, got }) }
+}

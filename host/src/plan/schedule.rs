@@ -1,0 +1,101 @@
+//! The work partition of a step, written out.
+//!
+//! Every CTA finds its own share with the functions of [`oxmla_kernels::decode::schedule`]; this is the same
+//! walk for all parts at once, on the host.
+
+use std::ops::Range;
+
+use oxmla_kernels::decode::schedule::{self, Schedule};
+
+use crate::error::{Error, Result};
+
+/// First total cost of a step, in blocks, that the kernels' 32-bit arithmetic is not made for.
+pub const COST_LIMIT: u64 = 1 << 31;
+
+/// Consecutive blocks of one request, attended to by one part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The part: a CTA per tile of query rows.
+    pub part: u32,
+    /// Index of the request in the batch.
+    pub request: u32,
+    /// The blocks, counted from the beginning of the request; never empty.
+    pub blocks: Range<u32>,
+    /// Where the partial result goes, or `None` if the piece is the whole request.
+    pub slot: Option<u32>,
+}
+
+/// What a step costs in all, in blocks: the sum over its requests of their blocks, and of what beginning a
+/// request costs.
+///
+/// # Errors
+/// [`Error::ScheduleTooLarge`].
+pub fn total_cost(lengths: &[i32]) -> Result<u32> {
+    let cost = |&length| u64::from(schedule::cost(schedule::blocks(length)));
+    let total = lengths.iter().map(cost).sum();
+    match u32::try_from(total) {
+        Ok(cost) if total < COST_LIMIT => Ok(cost),
+        _ => Err(Error::ScheduleTooLarge { cost: total, limit: COST_LIMIT }),
+    }
+}
+
+/// The pieces of a step of requests with `lengths` tokens, cut into `parts` parts, in the order of the parts.
+///
+/// # Errors
+/// [`Error::ScheduleTooLarge`]; [`Error::OutOfRange`] if there are no parts.
+pub fn pieces(lengths: &[i32], parts: u32) -> Result<Pieces<'_>> {
+    if parts == 0 {
+        let (min, max, got) = (1, u32::MAX.into(), 0);
+        return Err(Error::OutOfRange { arg: "parts", min, max, got });
+    }
+    let schedule = Schedule::new(total_cost(lengths)?, parts);
+    Ok(Pieces { lengths, schedule, part: 0, request: 0, start: 0 })
+}
+
+/// Iterator of [`pieces`].
+#[derive(Clone, Debug)]
+pub struct Pieces<'a> {
+    lengths: &'a [i32],
+    schedule: Schedule,
+    part: u32,
+    request: u32,
+    /// Where the request begins on the cost line.
+    start: u32,
+}
+
+impl Pieces<'_> {
+    /// How the cost line is cut.
+    #[must_use]
+    pub const fn schedule(&self) -> Schedule {
+        self.schedule
+    }
+
+    /// Goes on to the next request, or to the next part if this request reaches into it.
+    fn advance(&mut self, blocks: u32) {
+        let end = self.start + schedule::cost(blocks);
+        if end <= self.schedule.start(self.part + 1) {
+            self.request += 1;
+            self.start = end;
+        } else {
+            self.part += 1;
+        }
+    }
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = Piece;
+
+    fn next(&mut self) -> Option<Piece> {
+        loop {
+            let (part, request) = (self.part, self.request);
+            let total = schedule::blocks(*self.lengths.get(request as usize)?);
+            let blocks = self.schedule.piece(part, self.start, total);
+            self.advance(total);
+            if !blocks.is_empty() {
+                let is_whole = blocks == (0..total);
+                let slot = schedule::slot(part, blocks.start == 0);
+                return Some(Piece { part, request, blocks, slot: (!is_whole).then_some(slot) });
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Lengths and block ids of a step, as the kernels read them.
+
+use std::ptr;
+
+use oxmla_kernels::decode::schedule;
+
+use super::step::Step;
+use crate::cache::checked_blocks;
+use crate::check;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::tensor::{Location, TensorRef};
+
+/// `lengths i32 [max_batch]`, then `ids i32 [max_batch, max_blocks]`: one piece of memory, so that one copy
+/// brings a step to a GPU. Where each request's row is does not depend on the step, so that a captured graph
+/// finds it again.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    values: Vec<i32>,
+    max_batch: usize,
+    max_blocks: usize,
+}
+
+impl Tables {
+    /// Tables of empty requests.
+    pub fn new(max_batch: usize, max_blocks: usize) -> Result<Self> {
+        let len = max_blocks.checked_add(1).and_then(|row| row.checked_mul(max_batch));
+        let len = len.ok_or(Error::SizeOverflow { what: "block table" })?;
+        let mut values = Vec::new();
+        values.try_reserve_exact(len).map_err(|_| {
+            let bytes = len.saturating_mul(size_of::<i32>());
+            Error::OutOfMemory { device: "the host".into(), bytes }
+        })?;
+        values.resize(len, 0);
+        Ok(Self { values, max_batch, max_blocks })
+    }
+
+    /// Takes over a step that [`check`] has accepted.
+    pub fn set(&mut self, step: &Step<'_>) {
+        for (request, &length) in step.lengths.iter().enumerate() {
+            self.values[request] = length;
+            let row = self.max_batch + request * self.max_blocks;
+            for index in 0..schedule::blocks(length) as usize {
+                self.values[row + index] = id_at(&step.block_table, request, index);
+            }
+        }
+    }
+
+    /// Lengths of the first `batch` requests.
+    pub fn lengths(&self, batch: usize) -> &[i32] {
+        &self.values[..batch]
+    }
+
+    /// Block ids of a request.
+    pub fn ids(&self, request: usize) -> &[i32] {
+        let row = self.max_batch + request * self.max_blocks;
+        &self.values[row..row + self.max_blocks]
+    }
+
+    /// Everything that concerns the first `batch` requests.
+    #[cfg(feature = "cuda")]
+    pub fn bytes(&self, batch: usize) -> &[u8] {
+        bytemuck::cast_slice(&self.values[..self.max_batch + batch * self.max_blocks])
+    }
+
+    /// Where the block ids begin, in bytes.
+    #[cfg(feature = "cuda")]
+    pub const fn ids_offset(&self) -> u64 {
+        (self.max_batch * size_of::<i32>()) as u64
+    }
+
+    /// Bytes in all.
+    pub fn byte_len(&self) -> usize {
+        self.values.len() * size_of::<i32>()
+    }
+}
+
+/// Refuses lengths that the table has no room for, and ids that no block of the cache has.
+pub(super) fn check_ids(step: &Step<'_>, blocks_in_cache: usize) -> Result<()> {
+    let columns = step.block_table.shape()[1];
+    for (request, &length) in step.lengths.iter().enumerate() {
+        for index in 0..checked_blocks(request, length, columns)? {
+            let id = id_at(&step.block_table, request, index);
+            if !usize::try_from(id).is_ok_and(|id| id < blocks_in_cache) {
+                return Err(Error::BlockOutOfPool { request, index, id, blocks: blocks_in_cache });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a table that is not `[batch, …] i32`, readable from here.
+pub(super) fn check_table(table: &TensorRef<'_>, batch: usize) -> Result<()> {
+    const ARG: &str = "block_table";
+    check::location(ARG, table.location(), Location::Host)?;
+    check::dtype(ARG, table.dtype(), DType::I32)?;
+    check::rank(ARG, table.shape(), 2)?;
+    check::axis(ARG, "batch", table.shape()[0], batch)?;
+    check::alignment(ARG, table.address(), DType::I32.size())
+}
+
+/// The id in a row of a table that [`check_table`] has accepted.
+fn id_at(table: &TensorRef<'_>, request: usize, index: usize) -> i32 {
+    let id: *const i32 = ptr::with_exposed_provenance(table.address_at([request, index]));
+    // SAFETY: an aligned `i32` of a view of host memory, inside its shape.
+    unsafe { id.read() }
+}
