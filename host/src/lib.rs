@@ -13,10 +13,12 @@ pub mod plan;
 mod stream;
 mod tensor;
 
-pub use attention::{Decode, decode};
+pub use attention::{Decode, decode, decode_main_kernel};
 pub use backend::cpu::Precision;
 pub use buffer::Buffer;
-pub use cache::{BlockPool, BlockTable, CacheLayout, LatentCache, Sequence};
+pub use cache::{
+    Append, BLOCK_SIZE, BlockCopy, BlockPool, BlockTable, CacheLayout, LatentCache, Sequence, Slot,
+};
 pub use device::{Candidate, Device};
 pub use dims::{MlaDims, kv_cache_bytes_per_token};
 pub use dtype::{DType, Element};

@@ -4,7 +4,7 @@ use std::f32::consts::LOG2_E;
 
 use oxmla_kernels::abi::DenseDecodeParams;
 
-use super::Decode;
+use super::{Decode, Kernels};
 use crate::backend::cuda::{self, CudaDevice, DecodeLaunch};
 use crate::error::Result;
 use crate::plan::{DecodePlan, Mask, Planner, Workspace};
@@ -17,6 +17,7 @@ pub fn launch(
     plan: &DecodePlan,
     stream: StreamRef<'_>,
     args: &Decode<'_>,
+    kernels: Kernels,
 ) -> Result<()> {
     let Some(workspace) = planner.workspace().filter(|_| plan.batch() > 0) else {
         return Ok(());
@@ -24,7 +25,11 @@ pub fn launch(
     let params = params(planner, plan, workspace, args);
     let (q, kv_cache) = (&args.q, &args.kv_cache);
     let dtype = planner.config().dtype;
-    cuda::launch_decode(device, stream.raw(), &DecodeLaunch { dtype, q, kv_cache, params: &params })
+    let launch = DecodeLaunch { dtype, q, kv_cache, params: &params };
+    match kernels {
+        Kernels::All => cuda::launch_decode(device, stream.raw(), &launch),
+        Kernels::Main => cuda::launch_main_kernel(device, stream.raw(), &launch),
+    }
 }
 
 fn params(

@@ -116,7 +116,11 @@ impl Planner {
         let pieces = schedule::pieces(step.lengths, parts)?;
         self.step += 1;
         self.tables.set(&step);
-        self.upload(stream, step.lengths.len())?;
+        #[cfg(feature = "cuda")]
+        if let (Device::Cuda(device), Some(workspace)) = (&self.device, &self.workspace) {
+            let bytes = self.tables.bytes(step.lengths.len());
+            crate::backend::cuda::upload(device, stream.raw(), workspace.step(), bytes)?;
+        }
         Ok(DecodePlan {
             planner: self.id,
             step: self.step,
@@ -160,18 +164,6 @@ impl Planner {
     #[cfg(feature = "cuda")]
     pub(crate) const fn workspace(&self) -> Option<&Workspace> {
         self.workspace.as_ref()
-    }
-
-    #[cfg_attr(not(feature = "cuda"), expect(clippy::unnecessary_wraps))]
-    fn upload(&self, stream: StreamRef<'_>, batch: usize) -> Result<()> {
-        match (&self.device, &self.workspace) {
-            #[cfg(feature = "cuda")]
-            (Device::Cuda(device), Some(workspace)) => {
-                let bytes = self.tables.bytes(batch);
-                crate::backend::cuda::upload(device, stream.raw(), workspace.step(), bytes)
-            }
-            _ => Ok(()),
-        }
     }
 }
 

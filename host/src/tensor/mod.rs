@@ -7,5 +7,5 @@ mod view;
 
 pub(crate) use layout::byte_size;
 pub use location::Location;
-pub use shape::{MAX_RANK, Shape};
+pub use shape::Shape;
 pub use view::{TensorMut, TensorRef};
