@@ -33,8 +33,10 @@ enum Command {
     /// Print the machine code of a kernel, with counts
     Sass(sass::Args),
     /// Run the main job once: `oxmla demo`, on the GPU when there is one
+    #[command(disable_help_flag = true)]
     Demo(run::Arguments),
     /// Measure a configuration: `oxmla bench`
+    #[command(disable_help_flag = true)]
     Bench(run::Arguments),
     /// Run the tests
     Test(run::TestArgs),

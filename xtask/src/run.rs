@@ -8,7 +8,7 @@ use crate::workspace::Workspace;
 /// What goes on to the program that runs.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Handed on as they are; `--help` after `--` lists them
+    /// Handed on as they are
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
