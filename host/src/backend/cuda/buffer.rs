@@ -6,6 +6,7 @@ use cust::memory::DeviceBuffer;
 use super::device::CudaDevice;
 use super::driver::{Address, Driver, Handle};
 use crate::error::{Error, Result};
+use crate::stream::StreamRef;
 
 /// Memory of a GPU, freed on drop, which waits for kernels that are running.
 ///
@@ -83,6 +84,19 @@ impl CudaBuffer {
         self.copy(len, |driver, stream| unsafe { driver.cuMemsetD8Async(to, byte, len, stream) })
     }
 
+    /// Sets every byte, in the order of `stream`.
+    ///
+    /// # Errors
+    /// [`Error::LocationMismatch`] if the stream is of another device, or [`Error::Driver`].
+    pub fn fill_on(&mut self, stream: StreamRef<'_>, byte: u8) -> Result<()> {
+        self.device.check_stream(stream)?;
+        let (to, len) = (self.address(), self.len());
+        // SAFETY: the whole buffer, which is not freed before the work of the GPU is done.
+        self.enqueue(stream.raw(), len, |driver, stream| unsafe {
+            driver.cuMemsetD8Async(to, byte, len, stream)
+        })
+    }
+
     /// Copies `len` bytes inside the buffer; the two ranges do not overlap.
     ///
     /// # Errors
@@ -95,17 +109,50 @@ impl CudaBuffer {
         })
     }
 
+    /// Copies `len` bytes inside the buffer, in the order of `stream`; the two ranges do not overlap.
+    ///
+    /// # Errors
+    /// [`Error::OutsideBuffer`], [`Error::LocationMismatch`] if the stream is of another device, or
+    /// [`Error::Driver`].
+    pub fn copy_within_on(
+        &mut self,
+        stream: StreamRef<'_>,
+        from: usize,
+        to: usize,
+        len: usize,
+    ) -> Result<()> {
+        self.device.check_stream(stream)?;
+        let (from, to) = (self.range(from, len)?, self.range(to, len)?);
+        self.enqueue(stream.raw(), len, |driver, stream| {
+            // SAFETY: both ranges are inside the buffer, which is not freed before the work of the GPU is
+            // done.
+            unsafe { driver.cuMemcpyDtoDAsync_v2(to, from, len, stream) }
+        })
+    }
+
     /// Does a copy of `len` bytes, and waits for it. The default stream is left alone: a call on it would end
     /// captures of streams that wait for it.
-    fn copy(&self, len: usize, enqueue: impl FnOnce(&Driver, Handle) -> Result<()>) -> Result<()> {
+    fn copy(&self, len: usize, call: impl FnOnce(&Driver, Handle) -> Result<()>) -> Result<()> {
+        let stream = self.device.copies();
+        self.enqueue(stream, len, |driver, stream| {
+            call(driver, stream)?;
+            // SAFETY: the stream lives as long as the device.
+            unsafe { driver.cuStreamSynchronize(stream) }
+        })
+    }
+
+    /// Makes a call about `len` bytes, unless there are none: the driver takes no empty ranges.
+    fn enqueue(
+        &self,
+        stream: Handle,
+        len: usize,
+        call: impl FnOnce(&Driver, Handle) -> Result<()>,
+    ) -> Result<()> {
         if len == 0 {
             return Ok(());
         }
         let _current = self.device.make_current()?;
-        let (driver, stream) = (self.device.driver(), self.device.copies());
-        enqueue(driver, stream)?;
-        // SAFETY: the stream lives as long as the device.
-        unsafe { driver.cuStreamSynchronize(stream) }
+        call(self.device.driver(), stream)
     }
 
     /// Address of `offset`, if `len` bytes from there are in the buffer.

@@ -9,6 +9,7 @@
 #![allow(non_snake_case, non_upper_case_globals, reason = "the driver's own names")]
 
 use std::arch::naked_asm;
+use std::error::Error;
 use std::ffi::{CStr, c_void};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -27,11 +28,16 @@ pub(super) fn library() -> Result<&'static Library, &'static str> {
 
 fn load() -> Result<Library, String> {
     // SAFETY: the initialisers of NVIDIA's library ask nothing of the process that loads it.
-    let library = unsafe { Library::new("libcuda.so.1") }.map_err(|error| error.to_string())?;
+    let library = unsafe { Library::new("libcuda.so.1") }.map_err(|error| reason(&error))?;
     for (name, slot) in SLOTS {
         slot.bind(&library, name);
     }
     Ok(library)
+}
+
+/// What the dynamic linker said, which libloading keeps for itself.
+fn reason(error: &libloading::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// Where the function of one symbol is.
