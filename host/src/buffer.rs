@@ -128,7 +128,7 @@ impl Buffer {
     ///
     /// # Errors
     /// As for [`Buffer::write`].
-    pub(crate) fn copy_within(&mut self, from: usize, to: usize, len: usize) -> Result<()> {
+    pub fn copy_within(&mut self, from: usize, to: usize, len: usize) -> Result<()> {
         let source = self.check(from, len)?;
         self.check(to, len)?;
         match &mut self.memory {

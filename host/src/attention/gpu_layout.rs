@@ -71,3 +71,93 @@ fn stride(arg: &'static str, axis: &'static str, got: usize, expected: usize) ->
     }
     Err(Error::StrideMismatch { arg, axis, expected, got })
 }
+
+#[cfg(test)]
+mod tests {
+    use half::bf16;
+
+    use super::*;
+    use crate::tensor::{TensorMut, TensorRef};
+
+    /// Elements behind every view; aligned to 16 bytes.
+    #[repr(align(16))]
+    struct Elements([bf16; 40_000]);
+
+    const Q: [usize; 4] = [2, 3, 4, 576];
+    const Q_STRIDES: [usize; 4] = [3 * 4 * 576, 4 * 576, 576, 1];
+
+    /// What the check says to queries of the given strides, `offset` elements into memory, beside tensors
+    /// that nothing is wrong with.
+    fn check_query(offset: usize, shape: [usize; 4], strides: [usize; 4]) -> Result<()> {
+        let elements = Elements([bf16::ZERO; 40_000]);
+        let mut out = Elements([bf16::ZERO; 40_000]);
+        let mut lse = [0.0f32; 24];
+        check(&Decode {
+            q: TensorRef::with_strides(&elements.0[offset..], &shape, &strides)?,
+            kv_cache: TensorRef::from_slice(&elements.0, &[1, 64, 1, 576])?,
+            out: TensorMut::from_slice(&mut out.0, &[2, 3, 4, 512])?,
+            lse: TensorMut::from_slice(&mut lse, &[2, 4, 3])?,
+            softmax_scale: 1.0,
+        })
+    }
+
+    /// The same for the results.
+    fn check_results(out_strides: [usize; 4], lse_strides: [usize; 3]) -> Result<()> {
+        let elements = Elements([bf16::ZERO; 40_000]);
+        let mut out = Elements([bf16::ZERO; 40_000]);
+        let mut lse = [0.0f32; 100];
+        check(&Decode {
+            q: TensorRef::from_slice(&elements.0, &Q)?,
+            kv_cache: TensorRef::from_slice(&elements.0, &[1, 64, 1, 576])?,
+            out: TensorMut::with_strides(&mut out.0, &[2, 3, 4, 512], &out_strides)?,
+            lse: TensorMut::with_strides(&mut lse, &[2, 4, 3], &lse_strides)?,
+            softmax_scale: 1.0,
+        })
+    }
+
+    #[test]
+    fn contiguous_tensors_are_fine() {
+        assert_eq!(check_query(0, Q, Q_STRIDES), Ok(()));
+        assert_eq!(check_results([3 * 4 * 512, 4 * 512, 512, 1], [12, 3, 1]), Ok(()));
+    }
+
+    #[test]
+    fn rows_may_be_further_apart_and_axes_exchanged() {
+        assert_eq!(check_query(8, Q, [3 * 4 * 584, 4 * 584, 584, 1]), Ok(()));
+        assert!(check_query(8, Q, [4 * 576, 2 * 4 * 576, 576, 1]).is_err());
+        assert_eq!(check_results([512, 2 * 512, 6 * 512, 1], [3, 6, 1]), Ok(()));
+    }
+
+    #[test]
+    fn axes_of_size_1_have_no_stride() {
+        let odd = [2 * 4 * 576 + 8, 7, 584, 1];
+        assert_eq!(check_query(0, [2, 1, 4, 576], odd), Ok(()));
+    }
+
+    #[test]
+    fn addresses() {
+        let refused = check_query(1, Q, Q_STRIDES);
+        assert!(
+            matches!(refused, Err(Error::Misaligned { arg: "q", required: 16, got }) if got % 16 == 2),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
+    fn strides() {
+        let got = 2 * 4 * 577;
+        let misaligned = Error::MisalignedStride { arg: "q", axis: "s_q", required: 16, got };
+        let odd = check_query(0, [2, 3, 4, 576], [3 * 4 * 584, 4 * 577, 584, 1]);
+        assert_eq!(odd, Err(misaligned));
+        let (expected, got) = (4 * 576, 4 * 576 + 8);
+        let uneven = Error::StrideMismatch { arg: "q", axis: "s_q", expected, got };
+        assert_eq!(check_query(0, Q, [3 * 4 * 584, 4 * 576 + 8, 576, 1]), Err(uneven));
+        let gaps = Error::StrideMismatch { arg: "q", axis: "d_qk", expected: 1, got: 24 };
+        assert_eq!(check_query(0, Q, [12, 4, 1, 24]), Err(gaps));
+        let gaps = Error::StrideMismatch { arg: "lse", axis: "s_q", expected: 1, got: 4 };
+        assert_eq!(check_results([3 * 4 * 512, 4 * 512, 512, 1], [12, 1, 4]), Err(gaps));
+        let (axis, got) = ("batch", 2 * (3 * 4 * 512 + 1));
+        let misaligned = Error::MisalignedStride { arg: "out", axis, required: 16, got };
+        assert_eq!(check_results([3 * 4 * 512 + 1, 4 * 512, 512, 1], [12, 3, 1]), Err(misaligned));
+    }
+}

@@ -117,7 +117,7 @@ fn attend<T: HalfFloat>(
             };
         }
         multiply(p, q, Matrix::row_major(k, tokens, D_QK, D_QK).transposed(), false);
-        softmax.step(&mut p[..rows * tokens], o);
+        softmax.step(&mut p[..rows * tokens], &mut o[..rows * D_V]);
         let probabilities = Matrix::row_major(p, rows, tokens, tokens);
         multiply(o, probabilities, Matrix::row_major(k, tokens, D_V, D_QK), true);
     }

@@ -7,59 +7,92 @@ use rayon::prelude::*;
 use super::half_float::HalfFloat;
 use super::problem::Problem;
 use crate::plan::Mask;
+use crate::tensor::TensorRef;
+
+/// One query row.
+struct Row {
+    request: usize,
+    token: usize,
+    head: usize,
+}
 
 /// Attends with every query row on its own.
 pub fn decode<T: HalfFloat>(problem: &Problem<'_>) {
     let h_q = problem.dims.h_q() as usize;
-    (0..problem.batch * problem.s_q * h_q).into_par_iter().for_each(|row| {
-        row_decode::<T>(problem, row / h_q / problem.s_q, row / h_q % problem.s_q, row % h_q);
+    (0..problem.batch * problem.s_q * h_q).into_par_iter().for_each(|index| {
+        let (request, token) = (index / h_q / problem.s_q, index / h_q % problem.s_q);
+        let row = Row { request, token, head: index % h_q };
+        let (out, lse) = attend::<T>(problem, &row);
+        store::<T>(problem, &row, &out, lse);
     });
 }
 
-/// `out = Σ softmax(scale · q · kᵀ) v`, over the tokens that the query token sees.
-fn row_decode<T: HalfFloat>(problem: &Problem<'_>, request: usize, token: usize, head: usize) {
+/// `softmax(scale · q · kᵀ) · v` over the tokens that the row sees, and the logarithm of the sum of
+/// exponentials.
+fn attend<T: HalfFloat>(problem: &Problem<'_>, row: &Row) -> (Vec<f64>, f64) {
     let (d_qk, d_v) = (problem.dims.d_qk() as usize, problem.dims.d_v() as usize);
-    let kv_head = head / problem.dims.group_heads() as usize;
-    let length = i64::from(problem.lengths[request]);
-    let hidden = match problem.mask {
-        Mask::None => 0,
-        Mask::Causal => problem.s_q as i64 - 1 - token as i64,
-    };
-    let tokens = 0..(length - hidden).max(0) as usize;
-
-    let q = |d| problem.args.q.address_at([request, token, head, d]);
+    let ids = problem.tables.ids(row.request);
+    let kv_head = row.head / problem.dims.group_heads() as usize;
     let cached = |position: usize, d| {
-        let block = problem.tables.ids(request)[position / 64] as usize;
-        problem.args.kv_cache.address_at([block, position % 64, kv_head, d])
+        let block = ids[position / 64] as usize;
+        // SAFETY: `d` is at most 576, the width of the cache's rows.
+        unsafe { values::<T>(&problem.args.kv_cache, [block, position % 64, kv_head], d) }
     };
-    let read = |at| {
-        // SAFETY: the address of an element of a tensor of `T`s on the host.
-        unsafe { ptr::with_exposed_provenance::<T>(at).read() }.to_f64()
-    };
+    // SAFETY: the width of the queries.
+    let q = unsafe { values::<T>(&problem.args.q, [row.request, row.token, row.head], d_qk) };
+    let q: Vec<f64> = q.collect();
 
-    let q: Vec<f64> = (0..d_qk).map(|d| read(q(d))).collect();
-    let dot = |position| (0..d_qk).map(|d| q[d] * read(cached(position, d))).sum::<f64>();
     let scale = f64::from(problem.args.softmax_scale);
-    let scores: Vec<f64> = tokens.clone().map(|position| scale * dot(position)).collect();
-    let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let maximum = if largest.is_finite() { largest } else { 0.0 };
+    let score = |position| q.iter().zip(cached(position, d_qk)).map(|(q, k)| q * k).sum::<f64>();
+    let scores: Vec<f64> = (0..seen(problem, row)).map(|token| scale * score(token)).collect();
+    if scores.is_empty() {
+        return (vec![0.0; d_v], f64::NEG_INFINITY);
+    }
+    let maximum = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = scores.iter().map(|score| (score - maximum).exp()).sum();
-
     let mut out = vec![0.0; d_v];
-    for position in tokens {
-        let probability = (scores[position] - maximum).exp() / sum;
-        for (d, out) in out.iter_mut().enumerate() {
-            *out += probability * read(cached(position, d));
+    for (position, score) in scores.iter().enumerate() {
+        let probability = (score - maximum).exp() / sum;
+        for (out, v) in out.iter_mut().zip(cached(position, d_v)) {
+            *out += probability * v;
         }
     }
-    let lse = if sum == 0.0 { f64::NEG_INFINITY } else { maximum + sum.ln() };
+    (out, maximum + sum.ln())
+}
 
+/// Cached tokens that a row sees: all but those that belong to later query tokens.
+fn seen(problem: &Problem<'_>, row: &Row) -> usize {
+    let later = match problem.mask {
+        Mask::None => 0,
+        Mask::Causal => problem.s_q as i64 - 1 - row.token as i64,
+    };
+    (i64::from(problem.lengths[row.request]) - later).max(0) as usize
+}
+
+fn store<T: HalfFloat>(problem: &Problem<'_>, row: &Row, out: &[f64], lse: f64) {
+    let Row { request, token, head } = *row;
     for (d, &value) in out.iter().enumerate() {
         let at = problem.args.out.address_at([request, token, head, d]);
-        // SAFETY: an element of the output, which only this row writes.
+        // SAFETY: an element of the output, which no other row has.
         unsafe { ptr::with_exposed_provenance_mut::<T>(at).write(T::from_f64(value)) };
     }
     let at = problem.args.lse.address_at([request, head, token]);
-    // SAFETY: an element of the LSE, which only this row writes.
+    // SAFETY: an element of the LSE, which no other row has.
     unsafe { ptr::with_exposed_provenance_mut::<f32>(at).write(lse as f32) };
+}
+
+/// The first `len` values of a row of a tensor.
+///
+/// # Safety
+/// `tensor` holds aligned `T`s on the host; its rows have at least `len` elements; `index` is inside its other
+/// axes.
+unsafe fn values<T: HalfFloat>(
+    tensor: &TensorRef<'_>,
+    index: [usize; 3],
+    len: usize,
+) -> impl Iterator<Item = f64> {
+    let start = ptr::with_exposed_provenance::<T>(tensor.address_at(index));
+    let stride = tensor.strides()[3];
+    // SAFETY: an element of the row.
+    (0..len).map(move |d| unsafe { start.add(d * stride).read() }.to_f64())
 }
