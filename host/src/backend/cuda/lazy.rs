@@ -85,7 +85,7 @@ macro_rules! symbols {
             $(pub(super) static $name: super::Slot = super::Slot::unbound();)*
         }
 
-        const SLOTS: &[(&CStr, &Slot)] = &[
+        static SLOTS: &[(&CStr, &Slot)] = &[
             $((
                 match CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
                     Ok(name) => name,
