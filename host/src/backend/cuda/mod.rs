@@ -17,7 +17,9 @@
 //! [`Error::NoDriver`](crate::Error::NoDriver).
 
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
-compile_error!("feature `cuda` is for Linux on x86_64 or aarch64; build with `--no-default-features`");
+compile_error!(
+    "feature `cuda` is for Linux on x86_64 or aarch64; build with `--no-default-features`"
+);
 
 mod buffer;
 mod context;
