@@ -1,0 +1,110 @@
+//! What the TMA unit makes of a tensor map and coordinates: rows of the box, in global and shared memory.
+
+use crate::memory::Global;
+use crate::report::{Fault, Kind, Outcome};
+use crate::tensor_map::TensorMap;
+
+/// A box of a tensor.
+pub struct Image<'a> {
+    map: &'a TensorMap,
+    /// First element along each dimension; may lie outside.
+    origin: Vec<i64>,
+}
+
+/// A row of the box: elements along the innermost dimension.
+struct Row {
+    /// Offset in bytes from the start of the box, before swizzling.
+    offset: u32,
+    /// Address of the element with innermost coordinate 0; `None` outside the tensor.
+    global: Option<u64>,
+}
+
+impl<'a> Image<'a> {
+    pub fn new(map: &'a TensorMap, coordinates: &[i32]) -> Outcome<Self> {
+        let rank = map.dimensions.len();
+        if coordinates.len() != rank {
+            let detail =
+                format!("{} coordinates for a tensor map of rank {rank}", coordinates.len());
+            return Err(Fault::new(Kind::TensorMap, detail));
+        }
+        Ok(Self { map, origin: coordinates.iter().map(|&c| c.into()).collect() })
+    }
+
+    /// Bytes of a row.
+    fn row_bytes(&self) -> usize {
+        (self.map.copied(0) * self.map.element_bytes) as usize
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Row> {
+        let rank = self.map.tile.len();
+        let count: u32 = (1..rank).map(|d| self.map.copied(d)).product();
+        (0..count).map(move |index| {
+            let mut rest = index;
+            let mut global = Some(self.map.address);
+            for d in 1..rank {
+                let i = rest % self.map.copied(d);
+                rest /= self.map.copied(d);
+                let at = self.origin[d] + i64::from(i * self.map.element_strides[d]);
+                let inside = (0..self.map.dimensions[d] as i64).contains(&at);
+                global = global
+                    .filter(|_| inside)
+                    .map(|address| address + at as u64 * self.map.strides[d - 1]);
+            }
+            Row { offset: index * self.row_bytes() as u32, global }
+        })
+    }
+
+    /// Elements of a row that lie in the tensor: index in the row, byte offset in global memory. Runs of
+    /// consecutive elements are one entry, with their number.
+    fn runs(&self) -> Vec<(usize, u64, usize)> {
+        let (map, start) = (self.map, self.origin[0]);
+        let stride = i64::from(map.element_strides[0]);
+        let inside = |i: i64| (0..map.dimensions[0] as i64).contains(&(start + i * stride));
+        let elements: Vec<i64> = (0..i64::from(map.copied(0))).filter(|&i| inside(i)).collect();
+        let bytes = u64::from(map.element_bytes);
+        let entry = |i: i64, n: usize| (i as usize, (start + i * stride) as u64 * bytes, n);
+        match elements.first() {
+            Some(&first) if stride == 1 => vec![entry(first, elements.len())],
+            _ => elements.iter().map(|&i| entry(i, 1)).collect(),
+        }
+    }
+
+    /// Reads the box from global memory and hands out its 16-byte chunks: offset in the box, content.
+    pub fn load(&self, memory: &Global, mut put: impl FnMut(u32, &[u8])) -> Outcome<()> {
+        let size = self.map.element_bytes as usize;
+        let runs = self.runs();
+        let mut bytes = vec![0; self.row_bytes()];
+        for row in self.rows() {
+            bytes.fill(0);
+            for &(i, offset, n) in runs.iter().filter(|_| row.global.is_some()) {
+                let address = row.global.unwrap_or_default() + offset;
+                memory.read(address, &mut bytes[i * size..(i + n) * size])?;
+            }
+            for (chunk, content) in bytes.chunks(16).enumerate() {
+                put(row.offset + 16 * chunk as u32, content);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the box chunk by chunk and gives what lies inside the tensor to `write`: address, bytes.
+    pub fn store(
+        &self,
+        mut take: impl FnMut(u32, &mut [u8]),
+        mut write: impl FnMut(u64, &[u8]) -> Outcome<()>,
+    ) -> Outcome<()> {
+        let size = self.map.element_bytes as usize;
+        let runs = self.runs();
+        let mut bytes = vec![0; self.row_bytes()];
+        for row in self.rows() {
+            let Some(global) = row.global else { continue };
+            for (chunk, content) in bytes.chunks_mut(16).enumerate() {
+                take(row.offset + 16 * chunk as u32, content);
+            }
+            for &(i, offset, n) in &runs {
+                write(global + offset, &bytes[i * size..(i + n) * size])?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,211 @@
+//! The machine itself: a cluster of CTAs, executed by one CPU thread.
+//!
+//! `context` is how the functions of `crate::ptx` reach it, `scheduler` runs the coroutines, and the rest is
+//! one file per unit of the hardware.
+
+pub mod accumulators;
+pub mod barrier;
+pub mod bulk;
+pub mod clock;
+pub mod cluster;
+pub mod collective;
+pub mod context;
+pub mod copy;
+pub mod cp_async;
+pub mod descriptor;
+pub mod image;
+pub mod matrix;
+pub mod mbarrier;
+pub mod poison;
+pub mod registers;
+pub mod scheduler;
+pub mod shadow;
+pub mod shared;
+pub mod stall;
+pub mod tensor_core;
+pub mod warp;
+pub mod wgmma;
+pub mod worker;
+
+use std::panic::Location;
+use std::sync::Arc;
+
+use self::clock::{Clocks, ThreadId};
+use self::cluster::ClusterBarrier;
+use self::collective::Group;
+use self::copy::Copies;
+use self::registers::RegisterFile;
+use self::shadow::Sites;
+use self::shared::Shared;
+use self::wgmma::Warpgroup;
+use crate::launch::Launch;
+use crate::memory::Global;
+use crate::report::{Fault, Place, Report};
+use crate::trace::Recorder;
+
+/// What a lane hands to a collective instruction, and what it gets back.
+pub type Words = [u64; 8];
+/// A line of the kernel.
+pub type Line = &'static Location<'static>;
+
+/// Lanes of a warp.
+pub const WARP: usize = 32;
+/// Threads of a warpgroup.
+pub const WARPGROUP: usize = 128;
+
+/// What a blocked thread waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The other threads of a collective instruction.
+    Collective(collective::Op),
+    /// A named barrier of its CTA.
+    Barrier(u32),
+    /// A phase of an mbarrier.
+    Mbarrier { cta: usize, address: u32, parity: u32 },
+    /// The other CTAs.
+    Cluster,
+    /// Registers that other warpgroups have to give back.
+    Registers(u32),
+    /// Anything: it polls, and is run again once something has happened.
+    Poll,
+}
+
+/// Where a GPU thread stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    Ready,
+    Blocked(Wait),
+    Done,
+}
+
+/// A GPU thread.
+pub struct Thread {
+    pub state: State,
+    /// What the collective instruction it was blocked in returned.
+    pub result: Words,
+    /// The machine function it called last.
+    pub line: Option<Line>,
+}
+
+/// A CTA.
+pub struct Cta {
+    pub block: [u32; 3],
+    pub shared: Shared,
+    pub barriers: [barrier::Barrier; 16],
+    pub registers: RegisterFile,
+    /// Threads that have not ended.
+    pub alive: usize,
+}
+
+/// CTAs that run together, with all their threads.
+pub struct Cluster {
+    pub launch: Arc<Launch>,
+    pub memory: Arc<Global>,
+    pub ctas: Vec<Cta>,
+    pub threads: Vec<Thread>,
+    pub warps: Vec<Group>,
+    pub warpgroups: Vec<Warpgroup>,
+    pub clocks: Clocks,
+    pub sites: Sites,
+    pub copies: Copies,
+    pub cluster_barrier: ClusterBarrier,
+    pub ready: scheduler::Ready,
+    pub report: Option<Report>,
+    pub recorder: Recorder,
+}
+
+impl Cluster {
+    /// Cluster `index` of the launch, before its first instruction.
+    pub fn new(launch: Arc<Launch>, memory: Arc<Global>, index: u64) -> Self {
+        let ctas = launch.cluster_size();
+        let per_cta = launch.threads() as usize;
+        let threads = ctas * per_cta;
+        let mut clocks = Clocks::new(threads);
+        let warps_per_cta = per_cta.div_ceil(WARP);
+        let groups_per_cta = per_cta / WARPGROUP;
+        let cta = |rank| Cta {
+            block: launch.block_index(index, rank),
+            shared: Shared::new(launch.shared_bytes),
+            barriers: Default::default(),
+            registers: RegisterFile::new(&launch),
+            alive: per_cta,
+        };
+        let warp = |w: usize| {
+            let first = w % warps_per_cta * WARP;
+            Group::new(w / warps_per_cta * per_cta + first, WARP.min(per_cta - first))
+        };
+        let mut warpgroup = |g: usize| {
+            let first = g / groups_per_cta * per_cta + g % groups_per_cta * WARPGROUP;
+            Warpgroup::new(first, clocks.allocate(4))
+        };
+        Self {
+            ctas: (0..ctas).map(cta).collect(),
+            threads: (0..threads)
+                .map(|_| Thread { state: State::Ready, result: [0; 8], line: None })
+                .collect(),
+            warps: (0..ctas * warps_per_cta).map(warp).collect(),
+            warpgroups: (0..ctas * groups_per_cta).map(&mut warpgroup).collect(),
+            sites: Sites::default(),
+            copies: Copies::default(),
+            cluster_barrier: ClusterBarrier::default(),
+            ready: scheduler::Ready::new(launch.seed, index, ctas * warps_per_cta),
+            report: None,
+            recorder: Recorder::new(launch.trace),
+            clocks,
+            launch,
+            memory,
+        }
+    }
+
+    pub fn threads_per_cta(&self) -> usize {
+        self.launch.threads() as usize
+    }
+
+    /// CTA of a thread, by rank in the cluster.
+    pub fn cta_of(&self, thread: ThreadId) -> usize {
+        thread / self.threads_per_cta()
+    }
+
+    /// Index of a thread in its CTA.
+    pub fn index_in_cta(&self, thread: ThreadId) -> usize {
+        thread % self.threads_per_cta()
+    }
+
+    /// Warp of a thread among all of the cluster.
+    pub fn warp_of(&self, thread: ThreadId) -> usize {
+        let per_cta = self.threads_per_cta();
+        thread / per_cta * per_cta.div_ceil(WARP) + thread % per_cta / WARP
+    }
+
+    /// Warpgroup of a thread among all of the cluster; `None` in an incomplete one.
+    pub fn warpgroup_of(&self, thread: ThreadId) -> Option<usize> {
+        let per_cta = self.threads_per_cta();
+        let (groups, group) = (per_cta / WARPGROUP, thread % per_cta / WARPGROUP);
+        (group < groups).then_some(thread / per_cta * groups + group)
+    }
+
+    /// Lets a blocked thread go on, with the result of what it was blocked in.
+    pub fn wake(&mut self, thread: ThreadId, result: Words) {
+        let mine = &mut self.threads[thread];
+        mine.state = State::Ready;
+        mine.result = result;
+        let warp = self.warp_of(thread);
+        let lane = thread - self.warps[warp].first;
+        self.ready.add(warp, lane);
+    }
+
+    /// Turns a fault into the report that ends the launch; the first one stays.
+    pub fn record(&mut self, fault: Fault, thread: ThreadId, line: Option<Line>) {
+        let threads = if fault.threads.is_empty() { vec![thread] } else { fault.threads };
+        let cta = self.cta_of(threads[0]);
+        let report = Report {
+            kind: fault.kind,
+            kernel: self.launch.kernel.clone(),
+            block: self.ctas[cta].block,
+            threads: threads.iter().map(|&t| self.index_in_cta(t) as u32).collect(),
+            location: line.map(Place::from),
+            detail: fault.detail,
+        };
+        self.report.get_or_insert(report);
+    }
+}

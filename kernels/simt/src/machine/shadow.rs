@@ -1,0 +1,337 @@
+//! The history of shared memory: for each 4-byte word, who wrote it last and who has read it since.
+//!
+//! A new access must come after those it conflicts with, which the clocks decide. Two readers are kept in
+//! place, which is enough for nearly all words (a reader replaces those that it comes after); more go to a
+//! side table until the next write.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::panic::Location;
+
+use super::clock::{Clocks, Slot, ThreadId};
+use crate::report::{Fault, Kind, Outcome};
+
+const SLOT: u32 = (1 << 20) - 1;
+const WARPS: u32 = 20;
+const BYTES: u32 = 24;
+const ATOMIC: u32 = 1 << 28;
+const ASYNC: u32 = 1 << 29;
+
+/// Who touched a word and when: a slot with its epoch, packed.
+///
+/// | bits | field |
+/// |---|---|
+/// | 0–19 | slot |
+/// | 20–23 | of four slots from there on, those that took part; 0 is the one slot alone |
+/// | 24–27 | bytes of the word |
+/// | 28, 29 | atomic, through the async proxy |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Access {
+    code: u32,
+    epoch: u32,
+}
+
+impl Access {
+    /// A plain access of a thread.
+    pub fn generic(slot: Slot, epoch: u32) -> Self {
+        Self { code: slot, epoch }
+    }
+
+    /// An atomic access of a thread.
+    pub fn atomic(slot: Slot, epoch: u32) -> Self {
+        Self { code: slot | ATOMIC, epoch }
+    }
+
+    /// An access of an engine through the async proxy.
+    pub fn asynchronous(slot: Slot, epoch: u32) -> Self {
+        Self { code: slot | ASYNC, epoch }
+    }
+
+    /// An access of an engine that uses the generic proxy: `cp.async`.
+    pub fn background(slot: Slot, epoch: u32) -> Self {
+        Self { code: slot, epoch }
+    }
+
+    /// An access of the tensor cores of some of four warps, whose slots begin at `slot`.
+    pub fn tensor_cores(slot: Slot, warps: u32, epoch: u32) -> Self {
+        Self { code: slot | warps << WARPS | ASYNC, epoch }
+    }
+
+    fn of_bytes(self, mask: u32) -> Self {
+        Self { code: self.code & !(0xf << BYTES) | mask << BYTES, ..self }
+    }
+
+    fn slot(self) -> Slot {
+        self.code & SLOT
+    }
+
+    fn warps(self) -> u32 {
+        self.code >> WARPS & 0xf
+    }
+
+    fn bytes(self) -> u32 {
+        self.code >> BYTES & 0xf
+    }
+
+    fn is(self, flag: u32) -> bool {
+        self.code & flag != 0
+    }
+
+    /// Whether two accesses are by the same party, whenever.
+    fn same_party(self, other: Self) -> bool {
+        (self.code ^ other.code) & !(0xf << BYTES) == 0
+    }
+
+    fn known_to(self, clocks: &Clocks, thread: ThreadId) -> bool {
+        let (slot, warps) = (self.slot(), self.warps());
+        if warps == 0 {
+            return clocks.knows(thread, slot, self.epoch);
+        }
+        (0..4).all(|w| warps >> w & 1 == 0 || clocks.knows(thread, slot + w, self.epoch))
+    }
+}
+
+/// Source lines of the writes, each stored once.
+#[derive(Default)]
+pub struct Sites {
+    lines: Vec<&'static Location<'static>>,
+    index: HashMap<usize, u16>,
+}
+
+impl Sites {
+    pub fn intern(&mut self, location: &'static Location<'static>) -> u16 {
+        let key = std::ptr::from_ref(location) as usize;
+        *self.index.entry(key).or_insert_with(|| {
+            self.lines.push(location);
+            (self.lines.len() - 1).min(u16::MAX.into()) as u16
+        })
+    }
+}
+
+/// An access about to happen.
+pub struct Actor<'a> {
+    pub access: Access,
+    /// Threads that must know of what came before: the one that executes, or one of each warp.
+    pub issuers: &'a [ThreadId],
+    pub site: u16,
+    /// What to call it in a report.
+    pub what: &'a str,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Cell {
+    /// Epoch 0 where nobody has written.
+    write: Access,
+    reads: [Access; 2],
+    site: u16,
+    /// Bytes that have been written.
+    written: u8,
+    crowded: bool,
+}
+
+/// The history of one CTA's shared memory.
+pub struct Shadow {
+    cells: Vec<Cell>,
+    crowds: HashMap<u32, Vec<Access>>,
+}
+
+/// What a check needs beside the history.
+pub struct Witness<'a> {
+    pub clocks: &'a Clocks,
+    pub sites: &'a Sites,
+    /// Address of the first byte of shared memory, for reports.
+    pub base: u32,
+    /// Threads in all, whose slots come before those of the engines.
+    pub threads: usize,
+}
+
+impl Shadow {
+    pub fn new(bytes: u32) -> Self {
+        Self { cells: vec![Cell::default(); bytes.div_ceil(4) as usize], crowds: HashMap::new() }
+    }
+
+    /// A read of `bytes`, offsets from the start of shared memory.
+    pub fn read(&mut self, by: &Actor, at: &Witness, bytes: Range<u32>) -> Outcome<()> {
+        let mut ordered = Access::default();
+        for (index, mask) in words(bytes) {
+            let cell = &mut self.cells[index as usize];
+            if u32::from(cell.written) & mask != mask {
+                return Err(uninitialised(by, at, index));
+            }
+            if cell.write != ordered {
+                if cell.write.bytes() & mask != 0 {
+                    check_order(by, at, cell, index, cell.write, "written")?;
+                    check_proxy(by, at, cell, index)?;
+                }
+                ordered = cell.write;
+            }
+            self.note_reader(by.access.of_bytes(mask), by.issuers[0], at.clocks, index);
+        }
+        Ok(())
+    }
+
+    /// A write of `bytes`, offsets from the start of shared memory.
+    pub fn write(&mut self, by: &Actor, at: &Witness, bytes: Range<u32>) -> Outcome<()> {
+        let mut ordered = [Access::default(); 3];
+        for (index, mask) in words(bytes) {
+            let cell = &mut self.cells[index as usize];
+            if cell.write != ordered[2] && cell.write.bytes() & mask != 0 {
+                check_order(by, at, cell, index, cell.write, "written")?;
+                check_proxy(by, at, cell, index)?;
+                ordered[2] = cell.write;
+            }
+            for (read, seen) in cell.reads.iter().zip(&mut ordered) {
+                if read != seen && read.bytes() & mask != 0 {
+                    check_order(by, at, cell, index, *read, "read")?;
+                    *seen = *read;
+                }
+            }
+            if cell.crowded {
+                for read in self.crowds.remove(&index).into_iter().flatten() {
+                    if read.bytes() & mask != 0 {
+                        check_order(by, at, cell, index, read, "read")?;
+                    }
+                }
+            }
+            *cell = Cell {
+                write: by.access.of_bytes(mask),
+                reads: Default::default(),
+                site: by.site,
+                written: cell.written | mask as u8,
+                crowded: false,
+            };
+        }
+        Ok(())
+    }
+
+    fn note_reader(&mut self, read: Access, issuer: ThreadId, clocks: &Clocks, index: u32) {
+        let cell = &mut self.cells[index as usize];
+        for slot in &mut cell.reads {
+            if slot.epoch == 0 || slot.same_party(read) {
+                *slot = read.of_bytes(read.bytes() | slot.bytes());
+                return;
+            }
+            if slot.bytes() & !read.bytes() == 0 && slot.known_to(clocks, issuer) {
+                *slot = read;
+                return;
+            }
+        }
+        cell.crowded = true;
+        let crowd = self.crowds.entry(index).or_default();
+        match crowd.iter_mut().find(|other| other.same_party(read)) {
+            Some(other) => *other = read.of_bytes(read.bytes() | other.bytes()),
+            None => crowd.push(read),
+        }
+    }
+}
+
+/// The words that `bytes` touches, each with a mask of its bytes.
+fn words(bytes: Range<u32>) -> impl Iterator<Item = (u32, u32)> {
+    (bytes.start / 4..bytes.end.div_ceil(4)).map(move |word| {
+        let low = bytes.start.saturating_sub(word * 4);
+        let high = (bytes.end - word * 4).min(4);
+        (word, (1 << high) - (1 << low))
+    })
+}
+
+#[cold]
+fn uninitialised(by: &Actor, at: &Witness, index: u32) -> Fault {
+    let address = at.base + 4 * index;
+    let what = by.what;
+    Fault::new(
+        Kind::Uninitialised,
+        format!("{what} reads shared memory at {address:#x}, which nothing has written"),
+    )
+}
+
+#[inline]
+fn check_order(
+    by: &Actor,
+    at: &Witness,
+    cell: &Cell,
+    index: u32,
+    earlier: Access,
+    done: &str,
+) -> Outcome<()> {
+    let both_atomic = by.access.is(ATOMIC) && earlier.is(ATOMIC);
+    if both_atomic || by.issuers.iter().all(|&thread| earlier.known_to(at.clocks, thread)) {
+        return Ok(());
+    }
+    Err(conflict(by, at, cell, index, earlier, done))
+}
+
+#[cold]
+fn conflict(
+    by: &Actor,
+    at: &Witness,
+    cell: &Cell,
+    index: u32,
+    earlier: Access,
+    done: &str,
+) -> Fault {
+    let address = at.base + 4 * index;
+    let what = by.what;
+    let party = earlier.slot() as usize;
+    let site = match at.sites.lines.get(usize::from(cell.site)) {
+        Some(line) if done == "written" => format!(" at {}:{}", line.file(), line.line()),
+        _ => String::new(),
+    };
+    let (kind, party) = if party >= at.threads {
+        let party = match (earlier.warps(), done) {
+            (0, "written") => "an asynchronous copy",
+            (0, _) => "an asynchronous store",
+            _ => "wgmma",
+        };
+        (Kind::InFlight, format!("{party}, which nobody here has waited for"))
+    } else {
+        let party = if earlier.is(ATOMIC) { "an atomic of thread" } else { "thread" };
+        let kind = Kind::Race;
+        (kind, format!("{party} {} of the cluster, unordered", earlier.slot()))
+    };
+    Fault::new(
+        kind,
+        format!("{what} touches shared memory at {address:#x}, {done} by {party}{site}"),
+    )
+}
+
+#[inline]
+fn check_proxy(by: &Actor, at: &Witness, cell: &Cell, index: u32) -> Outcome<()> {
+    let write = cell.write;
+    let writer = write.slot() as usize;
+    if !by.access.is(ASYNC) || write.is(ASYNC) || write.epoch == 0 || writer >= at.threads {
+        return Ok(());
+    }
+    if by.issuers.iter().all(|&thread| at.clocks.fenced(thread, writer, write.epoch)) {
+        return Ok(());
+    }
+    Err(unfenced(by, at, cell, index))
+}
+
+#[cold]
+fn unfenced(by: &Actor, at: &Witness, cell: &Cell, index: u32) -> Fault {
+    let address = at.base + 4 * index;
+    let what = by.what;
+    let writer = cell.write.slot();
+    let site = at.sites.lines.get(usize::from(cell.site));
+    let site = site.map_or_else(String::new, |s| format!(" at {}:{}", s.file(), s.line()));
+    Fault::new(
+        Kind::ProxyFence,
+        format!(
+            "{what} touches shared memory at {address:#x} through the async proxy; thread {writer} of the \
+             cluster wrote it{site} and executed no fence.proxy.async before the barrier"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+
+    #[test]
+    fn bytes_fall_into_words() {
+        assert_eq!(words(4..12).collect::<Vec<_>>(), [(1, 0xf), (2, 0xf)]);
+        assert_eq!(words(6..8).collect::<Vec<_>>(), [(1, 0b1100)]);
+        assert_eq!(words(1..2).collect::<Vec<_>>(), [(0, 0b10)]);
+        assert_eq!(words(2..9).collect::<Vec<_>>(), [(0, 0b1100), (1, 0xf), (2, 1)]);
+    }
+}

@@ -1,0 +1,89 @@
+//! CPU threads that take one cluster after the other.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use corosensei::stack::DefaultStack;
+
+use super::Cluster;
+use super::scheduler::Runner;
+use crate::launch::Launch;
+use crate::memory::Global;
+use crate::report::{Kind, Report};
+use crate::trace::Trace;
+
+/// Progress of a launch.
+struct Progress {
+    next: AtomicU64,
+    /// The first cluster that has reported something: later ones need not go on.
+    failed: AtomicU64,
+    results: Mutex<BTreeMap<u64, Result<Trace, Box<Report>>>>,
+}
+
+/// Runs all clusters. The result does not depend on how many CPU threads there are: of several reports, that
+/// of the first cluster counts.
+pub fn run(
+    launch: Arc<Launch>,
+    memory: &Arc<Global>,
+    kernel: &(dyn Fn() + Sync),
+) -> Result<Trace, Box<Report>> {
+    let progress = Progress {
+        next: AtomicU64::new(0),
+        failed: AtomicU64::new(u64::MAX),
+        results: Mutex::new(BTreeMap::new()),
+    };
+    let workers = (launch.workers as u64).min(launch.clusters());
+    std::thread::scope(|scope| {
+        for _ in 1..workers {
+            scope.spawn(|| work(&launch, memory, kernel, &progress));
+        }
+        work(&launch, memory, kernel, &progress);
+    });
+    let results = progress.results.into_inner().unwrap_or_else(|e| e.into_inner());
+    let mut trace = Trace::default();
+    for result in results.into_values() {
+        trace.append(result?);
+    }
+    Ok(trace)
+}
+
+fn work(
+    launch: &Arc<Launch>,
+    memory: &Arc<Global>,
+    kernel: &(dyn Fn() + Sync),
+    progress: &Progress,
+) {
+    let mut stacks: Vec<DefaultStack> = Vec::new();
+    loop {
+        let index = progress.next.fetch_add(1, Ordering::Relaxed);
+        if index >= launch.clusters() || index > progress.failed.load(Ordering::Relaxed) {
+            return;
+        }
+        let cluster = RefCell::new(Cluster::new(launch.clone(), memory.clone(), index));
+        match Runner::new(&cluster, kernel, &mut stacks) {
+            Ok(mut runner) => {
+                runner.run(|| progress.failed.load(Ordering::Relaxed) < index);
+                runner.finish(&mut stacks);
+            }
+            Err(error) => {
+                let fault = crate::report::Fault::new(
+                    Kind::LaunchLimit,
+                    format!("stacks of {} bytes for the GPU threads: {error}", launch.stack_bytes),
+                );
+                cluster.borrow_mut().record(fault, 0, None);
+            }
+        }
+        let cluster = cluster.into_inner();
+        let result = match cluster.report {
+            Some(report) => {
+                progress.failed.fetch_min(index, Ordering::Relaxed);
+                Err(Box::new(report))
+            }
+            None => Ok(cluster.recorder.finish(&cluster.ctas)),
+        };
+        let mut results = progress.results.lock().unwrap_or_else(|e| e.into_inner());
+        results.insert(index, result);
+    }
+}

@@ -1,0 +1,32 @@
+//! Fences: `fence.proxy`, `fence.mbarrier_init`, `fence.acq_rel`.
+
+use crate::machine::context::execute;
+
+/// `fence.proxy.async.shared::cta`: the thread's earlier generic accesses to shared memory come before what
+/// the async proxy does after the next barrier.
+#[track_caller]
+pub fn proxy_async_shared() {
+    execute(|cluster, thread| {
+        cluster.clocks.fence(thread);
+        Ok(())
+    });
+}
+
+/// `fence.proxy.async`: the same for all of memory.
+#[track_caller]
+pub fn proxy_async() {
+    proxy_async_shared();
+}
+
+/// `fence.mbarrier_init.release.cluster`: the thread's `mbarrier.init`s become visible to the async proxy
+/// and the cluster after the next barrier.
+#[track_caller]
+pub fn mbarrier_init() {
+    proxy_async_shared();
+}
+
+/// `fence.acq_rel.gpu`: orders global memory, which this machine never reorders.
+#[track_caller]
+pub fn gpu() {
+    execute(|_, _| Ok(()));
+}

@@ -1,0 +1,169 @@
+//! Arithmetic as the GPU does it.
+
+use half::{bf16, f16};
+
+use crate::machine::context::special_function;
+use crate::machine::poison::check_values;
+
+/// Subnormal numbers become zero, as `.ftz` has it.
+fn flush(x: f32) -> f32 {
+    if x.is_subnormal() { 0.0f32.copysign(x) } else { x }
+}
+
+/// `fma.rn.f32`: `a · b + c`, rounded once.
+#[track_caller]
+#[must_use]
+pub fn fma(a: f32, b: f32, c: f32) -> f32 {
+    check_values(&[a, b, c], "fma");
+    a.mul_add(b, c)
+}
+
+/// `ex2.approx.ftz.f32`: 2^x within 2 ulp; 2^−∞ = 0.
+#[track_caller]
+#[must_use]
+pub fn exp2(x: f32) -> f32 {
+    check_values(&[x], "ex2");
+    special_function();
+    flush(flush(x).exp2())
+}
+
+/// `lg2.approx.ftz.f32`: log₂ x; log₂ 0 = −∞.
+#[track_caller]
+#[must_use]
+pub fn log2(x: f32) -> f32 {
+    check_values(&[x], "lg2");
+    special_function();
+    flush(flush(x).log2())
+}
+
+/// `rcp.approx.ftz.f32`: 1/x within 1 ulp.
+#[track_caller]
+#[must_use]
+pub fn recip(x: f32) -> f32 {
+    check_values(&[x], "rcp");
+    special_function();
+    flush(flush(x).recip())
+}
+
+/// `rsqrt.approx.ftz.f32`: 1/√x.
+#[track_caller]
+#[must_use]
+pub fn rsqrt(x: f32) -> f32 {
+    check_values(&[x], "rsqrt");
+    special_function();
+    flush(flush(x).sqrt().recip())
+}
+
+/// `max.f32`: the larger; a NaN loses against a number.
+#[track_caller]
+#[must_use]
+pub fn max(a: f32, b: f32) -> f32 {
+    check_values(&[a, b], "max");
+    a.max(b)
+}
+
+/// `min.f32`: the smaller; a NaN loses against a number.
+#[track_caller]
+#[must_use]
+pub fn min(a: f32, b: f32) -> f32 {
+    check_values(&[a, b], "min");
+    a.min(b)
+}
+
+/// The NaN that conversions to 16 bits give.
+const NAN_16: u16 = 0x7fff;
+
+fn round_bf16(x: f32) -> u32 {
+    if x.is_nan() { NAN_16.into() } else { bf16::from_f32(x).to_bits().into() }
+}
+
+fn round_f16(x: f32) -> u32 {
+    if x.is_nan() { NAN_16.into() } else { f16::from_f32(x).to_bits().into() }
+}
+
+/// `cvt.rn.bf16x2.f32`: two floats rounded to bf16, `low` in bits 0–15.
+#[track_caller]
+#[must_use]
+pub fn pack_bf16(low: f32, high: f32) -> u32 {
+    check_values(&[low, high], "cvt");
+    round_bf16(low) | round_bf16(high) << 16
+}
+
+/// `cvt.rn.f16x2.f32`: two floats rounded to f16, `low` in bits 0–15.
+#[track_caller]
+#[must_use]
+pub fn pack_f16(low: f32, high: f32) -> u32 {
+    check_values(&[low, high], "cvt");
+    round_f16(low) | round_f16(high) << 16
+}
+
+/// `cvt.rn.satfinite.e4m3x2.f32`: two floats rounded to e4m3, `low` in bits 0–7; too large becomes ±448.
+#[track_caller]
+#[must_use]
+pub fn pack_e4m3(low: f32, high: f32) -> u16 {
+    check_values(&[low, high], "cvt");
+    u16::from(round_e4m3(low)) | u16::from(round_e4m3(high)) << 8
+}
+
+fn round_e4m3(x: f32) -> u8 {
+    if x.is_nan() {
+        return 0x7f;
+    }
+    let sign = u8::from(x.is_sign_negative()) << 7;
+    let magnitude = x.abs().min(448.0);
+    // Below 2^−6 numbers are subnormal: multiples of 2^−9.
+    let exponent = ((magnitude.to_bits() >> 23) as i32 - 127).max(-6);
+    let eighths = (magnitude * ((3 - exponent) as f32).exp2()).round_ties_even() as u32;
+    let bits = if eighths < 8 {
+        eighths
+    } else {
+        let (exponent, eighths) =
+            if eighths == 16 { (exponent + 1, 8) } else { (exponent, eighths) };
+        ((exponent + 7) as u32) << 3 | (eighths - 8)
+    };
+    sign | bits as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::tensor_core::e4m3;
+
+    #[test]
+    fn subnormals_flush_and_limits_hold() {
+        assert_eq!(exp2(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp2(-140.0), 0.0);
+        assert_eq!(exp2(10.0), 1024.0);
+        assert_eq!(log2(0.0), f32::NEG_INFINITY);
+        assert_eq!(log2(1e-40), f32::NEG_INFINITY);
+        assert_eq!(recip(1e-40), f32::INFINITY);
+        assert_eq!(recip(3e38), 0.0);
+        assert_eq!(max(f32::NAN, -3.0), -3.0);
+        assert_eq!(min(2.0, f32::NAN), 2.0);
+    }
+
+    #[test]
+    fn conversions_round_to_nearest_even() {
+        assert_eq!(pack_bf16(1.0, -2.0), 0xc000_3f80);
+        assert_eq!(
+            pack_bf16(f32::from_bits(0x3f80_8000), f32::from_bits(0x3f81_8000)),
+            0x3f82_3f80
+        );
+        assert_eq!(pack_bf16(f32::NAN, f32::from_bits(0x7f7f_ffff)), 0x7f80_7fff);
+        assert_eq!(pack_f16(65519.0, 65520.0), 0x7c00_7bff);
+        assert_eq!(pack_f16(2f32.powi(-25), 2f32.powi(-24)), 0x0001_0000);
+    }
+
+    /// Every finite e4m3 survives; the middle between two neighbours goes to the even one.
+    #[test]
+    fn e4m3_round_trips_and_rounds_to_even() {
+        for bits in 0..0x7e_u8 {
+            let (low, high) = (e4m3(bits), e4m3(bits + 1));
+            assert_eq!(round_e4m3(low), bits);
+            assert_eq!(round_e4m3(-low), bits | 0x80);
+            assert_eq!(round_e4m3((low + high) / 2.0), bits + bits % 2, "{low} {high}");
+        }
+        assert_eq!(round_e4m3(1e9), 0x7e);
+        assert_eq!(round_e4m3(f32::NAN), 0x7f);
+    }
+}
