@@ -2,6 +2,7 @@
 
 use crate::backend::cpu::{Cpu, Precision};
 use crate::buffer::Buffer;
+use crate::dtype::Element;
 use crate::error::Result;
 use crate::stream::Stream;
 use crate::tensor::Location;
@@ -96,6 +97,16 @@ impl Device {
         if buffer.location() != Location::Host {
             buffer.fill(0)?;
         }
+        Ok(buffer)
+    }
+
+    /// Memory that holds `values`.
+    ///
+    /// # Errors
+    /// As for [`Device::alloc`].
+    pub fn upload<T: Element>(&self, values: &[T]) -> Result<Buffer> {
+        let mut buffer = self.alloc(size_of_val(values))?;
+        buffer.write_slice(values)?;
         Ok(buffer)
     }
 

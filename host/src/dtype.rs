@@ -47,7 +47,7 @@ impl fmt::Display for DType {
     }
 }
 
-/// A Rust type whose values are the elements of a tensor: [`bf16`], [`f16`], [`f32`] or [`i32`].
+/// A Rust type whose values are the elements of a tensor: [`bf16`], [`struct@f16`], [`f32`] or [`i32`].
 pub trait Element: Pod + Send + Sync + sealed::Sealed {
     /// Its name at run time.
     const DTYPE: DType;

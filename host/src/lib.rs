@@ -1,4 +1,66 @@
 //! Multi-head latent attention (MLA) for NVIDIA Hopper GPUs, and for machines without one, in Rust alone.
+//!
+//! MLA keeps one row of 576 elements per token, whatever the number of heads: 512 compressed ("latent") ones,
+//! which are key and value of all heads at once, and 64 rotary ones. Decoding reads that cache for one or a
+//! few query tokens per request. This crate keeps the cache in blocks of 64 tokens, plans a step, and runs it
+//! on tensor cores; or, with the same calls and the same results, on a CPU.
+//!
+//! ```
+//! use half::bf16;
+//! use oxmla::*;
+//!
+//! # fn main() -> oxmla::Result<()> {
+//! let device = Device::best(); // a Hopper GPU if there is one, else the CPU
+//! let dims = MlaDims::deepseek_v3(); // 128 heads
+//! let layout = CacheLayout::new(dims, DType::Bf16, BLOCK_SIZE)?;
+//! let mut pool = BlockPool::new(32)?; // one for all layers
+//! let mut cache = LatentCache::new(&device, layout, 32)?; // one per layer
+//! let mut request = pool.sequence();
+//! let tokens = pool.append(&mut request, 1000)?.positions;
+//! cache.write_rows(&request, tokens, &vec![bf16::ONE; 1000 * 576])?;
+//!
+//! let mut planner = Planner::new(&device, PlannerConfig { dims, dtype: DType::Bf16,
+//!     max_batch: 1, max_blocks_per_sequence: 32, max_s_q: 1, blocks_in_cache: 32 })?;
+//! let (stream, table) = (device.stream()?, BlockTable::from_sequences(&[&request])?);
+//! let plan = planner.plan(stream.as_ref(), Step::new(&table, 1, Mask::Causal))?; // once per step
+//!
+//! let q = device.upload(&[bf16::ONE; 128 * 576])?;
+//! let (mut out, mut lse) = (device.alloc(128 * 512 * 2)?, device.alloc(128 * 4)?);
+//! decode(&planner, &plan, stream.as_ref(), Decode { // once per layer
+//!     q: q.view(DType::Bf16, &[1, 1, 128, 576])?, kv_cache: cache.view(),
+//!     out: out.view_mut(DType::Bf16, &[1, 1, 128, 512])?,
+//!     lse: lse.view_mut(DType::F32, &[1, 128, 1])?, softmax_scale: 192f32.sqrt().recip() })?;
+//! stream.synchronize()?;
+//! assert_eq!(out.to_vec::<bf16>()?, [bf16::ONE; 128 * 512]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # One step
+//! 1. [`BlockPool::append`] gives each request room for its new tokens; their rows go into every layer's
+//!    cache, by [`LatentCache::write_rows`] or by the runtime's own kernel.
+//! 2. [`Planner::plan`] checks lengths and block table, and puts them where the kernels find them.
+//! 3. [`decode`] runs once per layer with the same [`DecodePlan`]. On a GPU it allocates nothing and waits for
+//!    nothing, so that it can be captured in a graph.
+//!
+//! # Memory and streams of others
+//! Runtimes that manage their own memory hand it over with [`TensorRef::from_raw`] and [`TensorMut::from_raw`],
+//! and their streams with [`StreamRef::from_raw`]. Nothing is copied; the primary context of the GPU is used.
+//!
+//! # Semantics
+//! - Shapes are written outermost axis first, `[batch, s_q, h_q, 576]`; strides are in elements, sizes in bytes.
+//! - With [`Mask::Causal`], query token `i` of `s_q` sees the first `length − (s_q − 1 − i)` cached tokens.
+//! - The LSE is the natural logarithm of the sum of exponentials of scaled scores. A query token that sees
+//!   nothing has output 0 and LSE −∞, which is what merging partial results wants.
+//! - Sums are in f32. Probabilities are rounded to the element type before they multiply values on a GPU.
+//! - Two runs of the same step on the same device agree bit by bit.
+//! - What lies in the cache beyond a request's tokens has no influence, be it NaN.
+//! - A refused call has changed nothing; see [`Error`].
+//!
+//! # Features
+//! - `cuda` (default): GPUs. Neither building nor starting needs CUDA to be installed: without a driver,
+//!   [`Device::cuda`] is [`Error::NoDriver`].
+//! - `cli`: the command line, `oxmla`.
 
 mod attention;
 pub mod backend;
@@ -26,3 +88,25 @@ pub use error::{Error, Result};
 pub use plan::{DecodePlan, Mask, Planner, PlannerConfig, Step};
 pub use stream::{Stream, StreamRef};
 pub use tensor::{Location, Shape, TensorMut, TensorRef};
+
+/// What a runtime may move to, and share between, its threads.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn is_send<T: Send>() {}
+    const fn is_sync<T: Sync>() {}
+
+    #[test]
+    fn threads() {
+        is_send::<Planner>();
+        is_send::<LatentCache>();
+        is_send::<Stream>();
+        is_sync::<DecodePlan>();
+        is_sync::<BlockPool>();
+        is_send::<Device>();
+        is_sync::<Device>();
+        is_send::<Error>();
+        is_sync::<Error>();
+    }
+}

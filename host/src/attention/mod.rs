@@ -19,8 +19,8 @@ use crate::tensor::{TensorMut, TensorRef};
 pub struct Decode<'a> {
     /// Queries, with W_UK absorbed and the rotary part last: `[batch, s_q, h_q, 576]`.
     pub q: TensorRef<'a>,
-    /// Cached rows: `[blocks, 64, h_k, 576]`. Only rows that the plan's requests have are read; the rest may
-    /// hold anything, NaN included.
+    /// Cached rows: `[blocks, 64, h_k, 576]`, as many blocks as the planner was told. Rows that no request
+    /// of the plan has may hold anything, NaN included.
     pub kv_cache: TensorRef<'a>,
     /// The output, in latent space: `[batch, s_q, h_q, 512]`. 0 for a query token that sees nothing.
     pub out: TensorMut<'a>,

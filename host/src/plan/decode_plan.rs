@@ -123,3 +123,26 @@ impl DecodePlan {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Result;
+    use crate::plan::schedule::pieces;
+
+    #[test]
+    fn summary_of_a_schedule() -> Result<()> {
+        // Cost 5 + 10, 0 and 5 + 1 blocks; 7 for each of three parts: blocks 0..2, 2..9, 9..10 and the last.
+        let lengths = [640, 0, 64];
+        let expected = Summary {
+            tokens: 704,
+            empty_requests: 1,
+            split_requests: 1,
+            partial_pieces: 3,
+            busy_parts: 3,
+            most_blocks: 7,
+        };
+        assert_eq!(Summary::new(&lengths, pieces(&lengths, 3)?), expected);
+        Ok(())
+    }
+}
