@@ -1,0 +1,173 @@
+//! Configurations to measure.
+
+use clap::ValueEnum;
+use oxmla::DType;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution as _, StandardNormal};
+use serde::Serialize;
+
+use crate::elements::Rng;
+use crate::work::Work;
+
+/// How the lengths of the requests in a batch are spread around the sequence length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Distribution {
+    /// All the same
+    Fixed,
+    /// Normal, with half the sequence length as deviation, but at least one token
+    Normal,
+    /// Request i has 2·i tokens more
+    Ramp,
+}
+
+/// One configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// Requests.
+    pub batch: u32,
+    /// Query heads.
+    pub heads: u32,
+    /// KV heads.
+    pub kv_heads: u32,
+    /// Query tokens per request.
+    pub s_q: u32,
+    /// Cached tokens of a request, before `distribution`.
+    pub seq_len: u32,
+    /// How lengths are spread.
+    pub distribution: Distribution,
+    /// Type of queries, cache and output.
+    pub dtype: DType,
+    /// Whether the last query token's own row is hidden from the ones before it.
+    pub causal: bool,
+    /// Seed of lengths, block table and elements.
+    pub seed: u64,
+}
+
+impl Case {
+    /// Cached tokens of each request.
+    pub fn lengths(&self) -> Vec<i32> {
+        let mean = f64::from(self.seq_len);
+        let mut rng = Rng::seed_from_u64(self.seed);
+        let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
+        let length = |request: u32| match self.distribution {
+            Distribution::Fixed => mean,
+            Distribution::Normal => (mean + normal() * mean / 2.0).max(1.0),
+            Distribution::Ramp => mean + 2.0 * f64::from(request),
+        };
+        (0..self.batch).map(length).map(|length| length as i32).collect()
+    }
+
+    /// What a decode call of these lengths has to do.
+    pub fn work(&self, lengths: &[i32]) -> Work {
+        let tokens = lengths.iter().map(|&length| length as usize).sum();
+        Work::of_decode(lengths.len(), self.s_q as usize, self.heads, self.kv_heads, tokens)
+    }
+
+    /// The configuration in a word, as the baselines write it: `b128_sq2_h128_sk4096_var_causal`.
+    pub fn name(&self) -> String {
+        let Self { batch, heads, kv_heads, s_q, seq_len, .. } = self;
+        let mut name = format!("b{batch}_sq{s_q}_h{heads}_sk{seq_len}");
+        if *kv_heads != 1 {
+            name += &format!("_hk{kv_heads}");
+        }
+        name += match self.distribution {
+            Distribution::Fixed => "",
+            Distribution::Normal => "_var",
+            Distribution::Ramp => "_ramp",
+        };
+        if self.causal {
+            name += "_causal";
+        }
+        if self.dtype != DType::Bf16 {
+            name += &format!("_{}", self.dtype);
+        }
+        name
+    }
+}
+
+/// The dense rows of the baselines.
+pub fn suite(seed: u64) -> Vec<Case> {
+    use Distribution::{Fixed, Normal, Ramp};
+    const LONG: &[u32] = &[4096, 8192, 16384, 32768];
+    const WIDE: &[u32] = &[1024, 4096, 16384, 32768];
+    let rows = |batch, s_q, heads, seq_lens: &[u32], distribution, causal| -> Vec<Case> {
+        let case = |&seq_len| {
+            let (kv_heads, dtype) = (1, DType::Bf16);
+            Case { batch, heads, kv_heads, s_q, seq_len, distribution, dtype, causal, seed }
+        };
+        seq_lens.iter().map(case).collect()
+    };
+    [
+        rows(128, 1, 128, LONG, Normal, false),
+        rows(128, 2, 128, LONG, Normal, false),
+        rows(128, 2, 128, LONG, Normal, true),
+        rows(128, 1, 128, WIDE, Ramp, true),
+        rows(128, 1, 16, WIDE, Fixed, false),
+        rows(256, 1, 16, &[8192], Fixed, false),
+        rows(128, 2, 16, &[8192], Fixed, false),
+        rows(128, 1, 64, &[4096, 16384], Fixed, false),
+        rows(256, 1, 64, &[8192], Fixed, false),
+        rows(1, 1, 128, &[1024, 8192, 32768], Fixed, false),
+        rows(4, 1, 128, &[4096], Fixed, false),
+        rows(16, 1, 128, &[4096, 16384], Fixed, false),
+        rows(64, 1, 128, &[4096, 16384], Fixed, false),
+        rows(256, 1, 128, &[4096], Fixed, false),
+        rows(1, 1, 16, &[8192], Fixed, false),
+        rows(4, 1, 16, &[8192], Fixed, false),
+    ]
+    .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(distribution: Distribution) -> Case {
+        Case {
+            batch: 1000,
+            heads: 128,
+            kv_heads: 1,
+            s_q: 1,
+            seq_len: 4096,
+            distribution,
+            dtype: DType::Bf16,
+            causal: false,
+            seed: 7,
+        }
+    }
+
+    #[test]
+    fn lengths_follow_the_distribution() {
+        assert!(case(Distribution::Fixed).lengths().iter().all(|&length| length == 4096));
+        assert_eq!(case(Distribution::Ramp).lengths()[..3], [4096, 4098, 4100]);
+        let normal = case(Distribution::Normal).lengths();
+        let mean = normal.iter().map(|&length| f64::from(length)).sum::<f64>() / 1000.0;
+        assert!((mean - 4096.0).abs() < 200.0, "mean {mean}");
+        assert!(normal.iter().all(|&length| length >= 1) && normal.contains(&1));
+    }
+
+    #[test]
+    fn a_seed_is_one_batch() {
+        let other = Case { seed: 8, ..case(Distribution::Normal) };
+        assert_eq!(case(Distribution::Normal).lengths(), case(Distribution::Normal).lengths());
+        assert_ne!(case(Distribution::Normal).lengths(), other.lengths());
+    }
+
+    #[test]
+    fn names_tell_what_is_unusual() {
+        let suite = suite(0);
+        let names: Vec<_> = suite.iter().map(Case::name).collect();
+        assert_eq!(names.len(), 36);
+        for name in [
+            "b128_sq1_h128_sk4096_var",
+            "b128_sq2_h128_sk32768_var_causal",
+            "b128_sq1_h128_sk1024_ramp_causal",
+            "b1_sq1_h16_sk8192",
+        ] {
+            assert!(names.iter().any(|other| other == name), "{name}");
+        }
+        let odd = Case { kv_heads: 4, dtype: DType::F16, ..case(Distribution::Fixed) };
+        assert_eq!(odd.name(), "b1000_sq1_h128_sk4096_hk4_f16");
+    }
+}

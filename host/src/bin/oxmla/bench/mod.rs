@@ -1,0 +1,176 @@
+//! `oxmla bench`: how long a decode call takes.
+
+mod case;
+mod environment;
+#[cfg(feature = "cuda")]
+mod gpu;
+#[cfg(feature = "cuda")]
+mod nvml;
+mod record;
+mod report;
+mod timing;
+mod workload;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{ValueEnum, value_parser};
+use indicatif::{ProgressBar, ProgressStyle};
+use oxmla::{Device, Stream};
+
+use self::case::{Case, Distribution};
+use self::environment::Environment;
+use self::report::Report;
+use self::workload::Workload;
+use crate::Verdict;
+use crate::backend::{AttentionType, BackendArgs};
+
+/// Arguments of `oxmla bench`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Measure the dense rows of the FlashMLA baseline instead of one configuration
+    #[arg(value_enum, conflicts_with_all = [
+        "batch", "heads", "kv_heads", "s_q", "seq_len", "dist", "dtype", "causal",
+    ])]
+    preset: Option<Preset>,
+    #[command(flatten)]
+    sweep: Sweep,
+    #[command(flatten)]
+    backend: BackendArgs,
+    /// Calls that a median is taken of [default: 31 on a GPU, 5 on the CPU]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=100_000))]
+    repeat: Option<u32>,
+    /// Seed of lengths, block tables and elements
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Append one JSON object per configuration to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Commit to note in the results [default: the one checked out here]
+    #[arg(long, value_name = "HASH")]
+    commit: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Preset {
+    /// 36 configurations with 1 to 256 requests and up to 32,768 tokens each; for a GPU
+    Suite,
+}
+
+/// Configurations: all combinations of the values given, separated by commas.
+#[derive(clap::Args, Clone, Debug)]
+struct Sweep {
+    /// Requests [default: 128 on a GPU, 4 on the CPU]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = value_parser!(u32).range(1..=1 << 20))]
+    batch: Vec<u32>,
+    /// Query heads
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "128", value_parser = value_parser!(u32).range(1..=1 << 16))]
+    heads: Vec<u32>,
+    /// KV heads
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=1 << 16))]
+    kv_heads: u32,
+    /// Query tokens per request
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1", value_parser = value_parser!(u32).range(1..=1 << 16))]
+    s_q: Vec<u32>,
+    /// Cached tokens per request [default: 4096 on a GPU, 1024 on the CPU]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = value_parser!(u32).range(0..=1 << 30))]
+    seq_len: Vec<u32>,
+    /// How lengths are spread around `--seq-len`
+    #[arg(long, value_enum, default_value_t = Distribution::Fixed)]
+    dist: Distribution,
+    /// Type of queries, cache and outputs
+    #[arg(long, value_enum, default_value_t = AttentionType::Bf16)]
+    dtype: AttentionType,
+    /// Hide from a query token the ones after it
+    #[arg(long)]
+    causal: bool,
+}
+
+/// Runs the measurements.
+pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
+    let device = args.backend.open()?;
+    let stream = device.stream()?;
+    let is_cpu = matches!(device, Device::Cpu(_));
+    let cases = match args.preset {
+        Some(Preset::Suite) => case::suite(args.seed),
+        None => args.sweep.cases(is_cpu, args.seed),
+    };
+    let repeat = args.repeat.unwrap_or(if is_cpu { 5 } else { 31 });
+    let environment = Environment::of(&device, &stream, args.commit.as_deref())?;
+    let bench = Bench { device, stream, repeat, environment, json: args.json.clone() };
+
+    let mut report = Report::default();
+    let outcome = bench.run(&cases, &mut report);
+    // What was measured before a failure is worth showing.
+    report.print(&bench.environment, out)?;
+    outcome.map(|()| Verdict::Passed)
+}
+
+impl Sweep {
+    fn cases(&self, is_cpu: bool, seed: u64) -> Vec<Case> {
+        let or = |values: &[u32], default| {
+            if values.is_empty() { vec![default] } else { values.to_vec() }
+        };
+        let batches = or(&self.batch, if is_cpu { 4 } else { 128 });
+        let seq_lens = or(&self.seq_len, if is_cpu { 1024 } else { 4096 });
+        let mut cases = Vec::new();
+        for &batch in &batches {
+            for &heads in &self.heads {
+                for &s_q in &self.s_q {
+                    cases.extend(seq_lens.iter().map(|&seq_len| Case {
+                        batch,
+                        heads,
+                        kv_heads: self.kv_heads,
+                        s_q,
+                        seq_len,
+                        distribution: self.dist,
+                        dtype: self.dtype.into(),
+                        causal: self.causal,
+                        seed,
+                    }));
+                }
+            }
+        }
+        cases
+    }
+}
+
+/// Everything that the measurements have in common.
+struct Bench {
+    device: Device,
+    stream: Stream,
+    repeat: u32,
+    environment: Environment,
+    json: Option<PathBuf>,
+}
+
+impl Bench {
+    fn run(&self, cases: &[Case], report: &mut Report) -> anyhow::Result<()> {
+        let progress = progress_bar(cases.len());
+        for case in cases {
+            progress.set_message(case.name());
+            self.measure(case, report).with_context(|| case.name())?;
+            progress.inc(1);
+        }
+        progress.finish_and_clear();
+        Ok(())
+    }
+
+    fn measure(&self, case: &Case, report: &mut Report) -> anyhow::Result<()> {
+        let mut workload = Workload::new(&self.device, &self.stream, case)?;
+        let timings = timing::measure(&self.device, &self.stream, &mut workload, self.repeat)?;
+        report.add(case.name(), &workload.work, &timings);
+        let Some(path) = &self.json else { return Ok(()) };
+        let record = record::of(case, self.repeat, &workload, &timings, &self.environment)?;
+        record::append(path, &record)
+    }
+}
+
+/// A bar on standard error, if that is a terminal.
+fn progress_bar(cases: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} {msg}");
+    let bar = ProgressBar::new(cases as u64);
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
