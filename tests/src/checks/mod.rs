@@ -1,0 +1,46 @@
+//! What one decode step cannot show.
+
+mod planner;
+mod poison;
+pub mod refusals;
+mod threads;
+
+#[cfg(feature = "gpu")]
+mod far_pool;
+#[cfg(feature = "gpu")]
+mod graph;
+#[cfg(feature = "gpu")]
+mod streams;
+
+use anyhow::Result;
+
+use crate::session::Session;
+
+/// A check, which any device must pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Check {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// Runs it.
+    pub run: fn(&mut Session) -> Result<()>,
+}
+
+/// What every device must pass.
+pub const EVERY_DEVICE: &[Check] = &[
+    Check { name: "block-order", run: planner::block_order },
+    Check { name: "planner-reuse", run: planner::reuse },
+    Check { name: "layers", run: planner::layers },
+    Check { name: "empty-batch", run: planner::empty_batch },
+    Check { name: "poison", run: poison::stays_in_its_request },
+    Check { name: "refusals", run: refusals::all },
+    Check { name: "threads", run: threads::independent },
+];
+
+/// What a GPU must pass beside that.
+#[cfg(feature = "gpu")]
+pub const GPU: &[Check] = &[
+    Check { name: "graph", run: graph::replay },
+    Check { name: "graph-refuses-plan", run: graph::stream_out_of_capture },
+    Check { name: "streams", run: streams::foreign_and_default },
+    Check { name: "far-pool", run: far_pool::beyond_two_billion_elements },
+];

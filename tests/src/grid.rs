@@ -1,0 +1,236 @@
+//! The cases.
+
+use oxmla::{DType, Mask};
+
+use crate::case::{Case, Lengths, Views};
+use crate::random::hash;
+
+/// Cases that look for the same kind of mistake.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// What it is called on the command line.
+    pub name: String,
+    /// What it runs.
+    pub cases: Vec<Case>,
+}
+
+const DTYPES: [DType; 2] = [DType::Bf16, DType::F16];
+const MASKS: [Mask; 2] = [Mask::None, Mask::Causal];
+
+/// Everything that a GPU runs.
+#[must_use]
+pub fn all() -> Vec<Group> {
+    let mut groups = vec![
+        Group { name: "grid-bf16".into(), cases: grid() },
+        Group { name: "grid-f16".into(), cases: thin_grid() },
+    ];
+    for dtype in DTYPES {
+        let mut add = |name: &str, cases: Vec<Case>| {
+            let cases = cases.into_iter().map(|case| Case { dtype, ..case }).collect();
+            groups.push(Group { name: format!("{name}-{dtype}"), cases });
+        };
+        add("tails", tails());
+        add("rows", rows());
+        add("zeros", zeros());
+        add("many-query-tokens", many_query_tokens());
+        add("splits", splits());
+        add("scales", scales());
+        add("strided", strided());
+    }
+    groups
+}
+
+/// A tenth of it, evenly spread over each group.
+#[must_use]
+pub fn quick() -> Vec<Group> {
+    let thin = |group: Group| Group {
+        cases: group
+            .cases
+            .into_iter()
+            .enumerate()
+            .filter(|(i, _)| i % 10 == 0)
+            .map(|(_, case)| case)
+            .collect(),
+        ..group
+    };
+    all().into_iter().map(thin).collect()
+}
+
+/// The grid on which FlashMLA tests its dense decode, and 16 heads. Cases with the same cache are neighbours.
+#[must_use]
+pub fn grid() -> Vec<Case> {
+    product(
+        &[1, 2, 6, 64],
+        &[20, 140, 4096],
+        &[1, 2, 3, 8],
+        &[1, 2, 4],
+        &[1, 3, 9, 16, 63, 64, 126, 128],
+    )
+}
+
+fn thin_grid() -> Vec<Case> {
+    let cases = product(&[1, 6], &[20, 140, 4096], &[1, 2, 3, 8], &[1, 2], &[1, 9, 16, 63, 128]);
+    cases.into_iter().map(|case| Case { dtype: DType::F16, ..case }).collect()
+}
+
+/// Every length from 0 to 130: by itself, which is when a GPU splits it most, and all in one batch.
+#[must_use]
+pub fn tails() -> Vec<Case> {
+    let steps = [(1, Mask::None), (2, Mask::Causal), (4, Mask::Causal), (4, Mask::None)];
+    let batch = (0..=130).collect::<Vec<i32>>();
+    let together = steps.into_iter().flat_map(|(s_q, mask)| {
+        let lengths = Lengths::Listed(batch.clone());
+        let case = Case { batch: 131, s_q, mask, lengths, seed: 1, ..Case::default() };
+        [(16, 1), (128, 1), (6, 3)].map(|(h_q, h_k)| Case { h_q, h_k, ..case.clone() })
+    });
+    let alone = (0..=130).flat_map(|length| {
+        let lengths = Lengths::Fixed(length);
+        let case = Case { batch: 1, lengths, seed: 2, ..Case::default() };
+        [(1, 16, 1), (1, 128, 1), (2, 16, 1), (2, 6, 3)].map(|(s_q, h_q, h_k)| {
+            let mask = if s_q > 1 { Mask::Causal } else { Mask::None };
+            Case { s_q, h_q, h_k, mask, ..case.clone() }
+        })
+    });
+    together.chain(alone).collect()
+}
+
+/// Every number of query rows from 1 to 130: the last tile filled to each degree.
+#[must_use]
+pub fn rows() -> Vec<Case> {
+    let case = |h_q| Case { h_q, lengths: Lengths::Varied(140), seed: 3, ..Case::default() };
+    (1..=130).map(case).collect()
+}
+
+/// Requests without a token, alone and among others.
+#[must_use]
+pub fn zeros() -> Vec<Case> {
+    let mut cases = vec![Case {
+        batch: 128,
+        s_q: 2,
+        h_q: 128,
+        lengths: Lengths::WithZeros(4096),
+        ..Case::default()
+    }];
+    for (batch, lengths) in [
+        (1, Lengths::Fixed(0)),
+        (5, Lengths::Fixed(0)),
+        (2, Lengths::Listed(vec![0, 100])),
+        (2, Lengths::Listed(vec![100, 0])),
+        (6, Lengths::WithZeros(140)),
+        (64, Lengths::WithZeros(20)),
+        (64, Lengths::WithZeros(2000)),
+    ] {
+        for (s_q, h_q, h_k) in [(1, 16, 1), (2, 128, 1), (4, 9, 3)] {
+            let case =
+                Case { batch, s_q, h_q, h_k, lengths: lengths.clone(), seed: 4, ..Case::default() };
+            cases.extend(MASKS.map(|mask| Case { mask, ..case.clone() }));
+        }
+    }
+    cases
+}
+
+/// More query tokens than heads: tiles whose rows see different numbers of tokens, some of them none.
+#[must_use]
+pub fn many_query_tokens() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (s_q, h_q, h_k) in [(17, 8, 1), (64, 3, 1), (100, 1, 1), (33, 16, 1), (9, 16, 8)] {
+        let lengths = Lengths::Listed(vec![0, 1, s_q as i32 - 1, s_q as i32, 64, 65, 300, 1000]);
+        let case = Case { batch: 8, s_q, h_q, h_k, lengths, seed: 5, ..Case::default() };
+        cases.extend(MASKS.map(|mask| Case { mask, ..case.clone() }));
+    }
+    cases
+}
+
+/// Work that is hard to share out: one long request, alone and among many short ones.
+#[must_use]
+pub fn splits() -> Vec<Case> {
+    let one_long = |long, batch, place: usize| {
+        let mut lengths = vec![7; batch];
+        lengths[place] = long;
+        Lengths::Listed(lengths)
+    };
+    let mut cases = Vec::new();
+    for (batch, lengths) in [
+        (1, Lengths::Fixed(16_384)),
+        (1, Lengths::Fixed(65_536)),
+        (3, Lengths::Listed(vec![64, 64 * 131, 64 * 133])),
+        (64, one_long(20_000, 64, 0)),
+        (64, one_long(20_000, 64, 63)),
+        (300, one_long(9_000, 300, 150)),
+        (1000, Lengths::Varied(100)),
+    ] {
+        for (s_q, h_q, h_k) in [(1, 16, 1), (2, 128, 1), (2, 4, 2)] {
+            let mask = if s_q > 1 { Mask::Causal } else { Mask::None };
+            let lengths = lengths.clone();
+            cases.push(Case { batch, s_q, h_q, h_k, lengths, mask, seed: 6, ..Case::default() });
+        }
+    }
+    cases
+}
+
+/// Scales that make the softmax flat, and so sharp that one token wins.
+#[must_use]
+pub fn scales() -> Vec<Case> {
+    let case = |scale| {
+        let lengths = Lengths::Varied(1000);
+        Case { h_q: 128, s_q: 2, scale, lengths, mask: Mask::Causal, seed: 7, ..Case::default() }
+    };
+    [1e-3, 0.3, 1.0, 30.0, 300.0].into_iter().map(case).collect()
+}
+
+/// Tensors with gaps.
+#[must_use]
+pub fn strided() -> Vec<Case> {
+    let mut cases = product(&[1, 6], &[20, 1000], &[1, 2, 3], &[1, 2, 4], &[1, 6, 16, 126]);
+    for case in &mut cases {
+        case.views = Views::Strided;
+    }
+    cases
+}
+
+/// All combinations in bf16 for which the KV heads divide the query heads; of each, lengths that are the same
+/// and that are not, with and without a mask.
+fn product(
+    batches: &[usize],
+    means: &[i32],
+    h_ks: &[usize],
+    s_qs: &[usize],
+    h_qs: &[usize],
+) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (&batch, &mean) in pairs(batches, means) {
+        for (lengths, &h_k) in pairs(&[Lengths::Fixed(mean), Lengths::Varied(mean)], h_ks) {
+            let seed = hash(batch as u64, mean as u64) >> 32;
+            let base = Case { batch, h_k, seed, lengths: lengths.clone(), ..Case::default() };
+            for (&s_q, &h_q) in pairs(s_qs, h_qs).filter(|(_, h_q)| h_q.is_multiple_of(h_k)) {
+                cases.extend(MASKS.map(|mask| Case { s_q, h_q, mask, ..base.clone() }));
+            }
+        }
+    }
+    cases
+}
+
+fn pairs<'a, A, B>(a: &'a [A], b: &'a [B]) -> impl Iterator<Item = (&'a A, &'a B)> {
+    a.iter().flat_map(move |a| b.iter().map(move |b| (a, b)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_case_can_be_named_and_run_again() -> anyhow::Result<()> {
+        for group in all() {
+            for case in &group.cases {
+                assert_eq!(&case.to_string().parse::<Case>()?, case, "{}", group.name);
+            }
+        }
+        Ok(())
+    }
+
+    /// 4 batches, 3 numbers of query tokens, 3 means, 19 pairs of heads, 2 kinds of lengths, 2 masks.
+    #[test]
+    fn the_grid_is_whole() {
+        assert_eq!(grid().len(), 4 * 3 * 3 * 19 * 2 * 2);
+    }
+}

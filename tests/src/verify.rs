@@ -1,0 +1,123 @@
+//! Results of a case against the oracle.
+
+use anyhow::{Result, ensure};
+use rayon::prelude::*;
+
+use crate::compare::{self, Comparison};
+use crate::element::widen;
+use crate::layout::D_V;
+use crate::oracle::{self, QueryRow};
+use crate::random::SplitMix64;
+use crate::scene::{Results, Scene};
+
+/// Rows that are compared of each request, however much work they are.
+const ROWS_PER_REQUEST: usize = 8;
+
+/// How far the results of a case were from the oracle's.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Errors {
+    /// Largest error of an output element, as a share of what is allowed.
+    pub out: f64,
+    /// Cosine distance of the outputs.
+    pub cosine: f64,
+    /// Largest error of an LSE, as a share of what is allowed.
+    pub lse: f64,
+}
+
+/// Compares. `budget` is the number of (query row, cached token) pairs that the oracle may work on; if there
+/// are more, it takes a sample of the rows, at least eight of each request, first and last among them. Of
+/// every row it is seen whether it is finite, and empty when it should be.
+///
+/// # Errors
+/// What is wrong, for people.
+pub fn verify(scene: &Scene, results: &Results, budget: usize) -> Result<Errors> {
+    check_all_rows(scene, results)?;
+    let rows = rows_to_compare(scene, budget);
+    let expected = oracle::attend(&scene.case, &scene.cache.host, &scene.queries, &rows);
+    let mut out = Comparison::new(compare::OUT);
+    let mut lse = Comparison::new(compare::LSE);
+    let mut values = [0.0; D_V];
+    for (row, expected) in rows.iter().zip(expected) {
+        let QueryRow { request, token, head } = *row;
+        widen(scene.case.dtype, results.out.row([request, token, head, 0]), &mut values);
+        for (column, (&actual, reference)) in values.iter().zip(expected.out).enumerate() {
+            let place = || format!("out[{request}, {token}, {head}, {column}]");
+            out.add(f64::from(actual), reference, place);
+        }
+        let actual = results.lse.at([request, head, token]);
+        lse.add(f64::from(actual), expected.lse, || format!("lse[{request}, {head}, {token}]"));
+    }
+    let verdicts = [out.verdict(), lse.verdict()];
+    let wrong: Vec<String> = verdicts.into_iter().filter_map(std::result::Result::err).collect();
+    ensure!(wrong.is_empty(), "{}", wrong.join("; "));
+    Ok(Errors { out: out.worst(), cosine: out.cosine(), lse: lse.worst() })
+}
+
+/// Refuses outputs that are not finite, and LSE that is not finite where there is something to see, or is
+/// where there is nothing.
+fn check_all_rows(scene: &Scene, results: &Results) -> Result<()> {
+    let case = &scene.case;
+    (0..case.batch).into_par_iter().try_for_each(|request| {
+        let mut values = [0.0; D_V];
+        for row in 0..case.s_q * case.h_q {
+            let (token, head) = (row / case.h_q, row % case.h_q);
+            widen(case.dtype, results.out.row([request, token, head, 0]), &mut values);
+            let wrong = values.iter().position(|value| !value.is_finite());
+            ensure!(
+                wrong.is_none(),
+                "out[{request}, {token}, {head}, {}] is not finite",
+                wrong.unwrap_or_default()
+            );
+            let lse = results.lse.at([request, head, token]);
+            let sees = case.visible(scene.cache.host.lengths[request], token) > 0;
+            let fits = if sees { lse.is_finite() } else { lse == f32::NEG_INFINITY };
+            ensure!(fits, "lse[{request}, {head}, {token}] is {lse}, with tokens to see: {sees}");
+        }
+        Ok(())
+    })
+}
+
+fn rows_to_compare(scene: &Scene, budget: usize) -> Vec<QueryRow> {
+    let case = &scene.case;
+    let rows = case.s_q * case.h_q;
+    let tokens: usize = scene.cache.host.lengths.iter().map(|&length| length as usize).sum();
+    let per_request = (budget / tokens.max(1)).clamp(ROWS_PER_REQUEST, rows.max(ROWS_PER_REQUEST));
+    let mut random = SplitMix64::new(!case.seed);
+    let row = |request, row| QueryRow { request, token: row / case.h_q, head: row % case.h_q };
+    (0..case.batch)
+        .flat_map(|request| {
+            sample(rows, per_request, &mut random).into_iter().map(move |index| row(request, index))
+        })
+        .collect()
+}
+
+/// `wanted` numbers below `count`, or all: one from each of as many equal intervals, the first number and the
+/// last among them.
+fn sample(count: usize, wanted: usize, random: &mut SplitMix64) -> Vec<usize> {
+    if count <= wanted {
+        return (0..count).collect();
+    }
+    let bound = |interval: usize| interval * count / wanted;
+    let pick = |interval: usize| match interval {
+        0 => 0,
+        _ if interval + 1 == wanted => count - 1,
+        _ => bound(interval) + random.below(bound(interval + 1) - bound(interval)),
+    };
+    (0..wanted).map(pick).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_spread_and_keep_both_ends() {
+        let mut random = SplitMix64::new(0);
+        assert_eq!(sample(5, 8, &mut random), [0, 1, 2, 3, 4]);
+        for count in [9, 63, 512] {
+            let picked = sample(count, 8, &mut random);
+            assert_eq!((picked.len(), picked[0], picked[7]), (8, 0, count - 1));
+            assert!(picked.is_sorted_by(|a, b| a < b), "{picked:?}");
+        }
+    }
+}
