@@ -2,11 +2,14 @@
 //!
 //! The crate compiles for two targets. On `nvptx64-nvidia-cuda` it becomes the PTX that the `oxmla`
 //! crate embeds. On the host it offers what both sides share: parameter structs, tile shapes, launch
-//! geometry and the work partition, all of it plain `const` and pure functions.
+//! geometry and the work partition, all of it plain `const` and pure functions. With the feature `simt`, the
+//! kernels themselves compile for the host too, on top of the SIMT machine: see `simulate`.
 //!
 //! Read `decode/dense/` from `config.rs` to see a kernel from top to bottom; `ptx/` is the machine.
 
 #![no_std]
+// `seq!` counts from 0 and writes the numbers into the expressions.
+#![allow(clippy::identity_op, clippy::erasing_op, clippy::eq_op)]
 #![cfg_attr(target_arch = "nvptx64", feature(abi_ptx, asm_experimental_arch))]
 
 pub mod abi;
@@ -14,9 +17,12 @@ pub mod decode;
 pub mod launch;
 pub mod tile;
 
-#[cfg(target_arch = "nvptx64")]
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod attention;
 #[cfg(target_arch = "nvptx64")]
 mod entry;
-#[cfg(target_arch = "nvptx64")]
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+#[cfg_attr(not(target_arch = "nvptx64"), path = "simulated/mod.rs")]
 mod ptx;
+#[cfg(feature = "simt")]
+pub mod simulate;

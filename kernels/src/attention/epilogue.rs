@@ -85,7 +85,7 @@ pub unsafe fn store_lse(
     to: Destination,
     log2_sum: [f32; 2],
 ) {
-    if special::lane() % 4 != 0 {
+    if !special::lane().is_multiple_of(4) {
         return;
     }
     seq!(R in 0..2 {

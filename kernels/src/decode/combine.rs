@@ -11,10 +11,10 @@ pub const ROWS_PER_CTA: u32 = 8;
 /// CTAs per tile.
 pub const CTAS_PER_TILE: u32 = 64 / ROWS_PER_CTA;
 
-#[cfg(target_arch = "nvptx64")]
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub use device::run;
 
-#[cfg(target_arch = "nvptx64")]
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod device {
     use seq_macro::seq;
 

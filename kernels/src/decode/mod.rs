@@ -7,5 +7,5 @@ pub mod combine;
 pub mod dense;
 pub mod schedule;
 
-#[cfg(target_arch = "nvptx64")]
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub(crate) mod walk;

@@ -9,10 +9,19 @@ use crate::ptx::wgmma::{self, Acc64, Acc256, FragmentA};
 /// Of every method: as for the `wgmma` functions it stands for.
 pub trait Element {
     /// `acc (+)= A · Bᵀ`, 64 × 64 × 16, both operands K-major in shared memory.
+    ///
+    /// # Safety
+    /// See the trait.
     unsafe fn multiply_64<const ACCUMULATE: bool>(acc: &mut Acc64, a: u64, b: u64);
     /// `acc += A · B`, 64 × 256 × 16, A in shared memory, B MN-major.
+    ///
+    /// # Safety
+    /// See the trait.
     unsafe fn multiply_256(acc: &mut Acc256, a: u64, b: u64);
     /// `acc += A · B`, 64 × 256 × 16, A in registers, B MN-major.
+    ///
+    /// # Safety
+    /// See the trait.
     unsafe fn multiply_256_fragment(acc: &mut Acc256, a: &FragmentA, b: u64);
     /// Two floats, rounded and packed, `low` first.
     fn pack(low: f32, high: f32) -> u32;

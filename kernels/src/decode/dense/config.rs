@@ -97,5 +97,8 @@ const _: () = assert!(
     PRODUCER_REGISTERS + 2 * CONSUMER_REGISTERS <= 3 * LAUNCH_REGISTERS,
     "setmaxnreg hands out no more than the launch brought"
 );
-const _: () = assert!(K % 1024 == 0 && P % 1024 == 0, "swizzled tiles start on 1,024 bytes");
+const _: () = assert!(
+    K.is_multiple_of(1024) && P.is_multiple_of(1024),
+    "swizzled tiles start on 1,024 bytes"
+);
 const _: () = assert!(RIGHT_BYTES < 1 << 20, "an mbarrier counts less than 2^20 bytes");

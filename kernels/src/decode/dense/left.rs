@@ -143,7 +143,7 @@ unsafe fn finish_scores<E: Element>(scores: &mut Acc64, ring: &Ring, shared: u32
 /// By what the right warpgroup multiplies its rows; one thread of the four that share a row writes.
 #[inline(always)]
 unsafe fn store_row_factors(shared: u32, rows: [u32; 2], factors: [f32; 2]) {
-    if special::lane() % 4 == 0 {
+    if special::lane().is_multiple_of(4) {
         // SAFETY: the rows are below 64.
         unsafe {
             memory::store_f32(shared + ROW_FACTORS + rows[0] * 4, factors[0]);

@@ -19,21 +19,21 @@
 
 pub mod config;
 
-#[cfg(target_arch = "nvptx64")]
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod barriers;
-#[cfg(target_arch = "nvptx64")]
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod left;
-#[cfg(target_arch = "nvptx64")]
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod producer;
-#[cfg(target_arch = "nvptx64")]
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod right;
-#[cfg(target_arch = "nvptx64")]
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod tail;
 
-#[cfg(target_arch = "nvptx64")]
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub use device::run;
 
-#[cfg(target_arch = "nvptx64")]
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod device {
     use super::config::{CONSUMER_REGISTERS, PRODUCER_REGISTERS, WARPGROUP};
     use super::{barriers, left, producer, right};
@@ -74,7 +74,7 @@ mod device {
                 }
                 _ => {
                     registers::decrease::<PRODUCER_REGISTERS>();
-                    if warp % (WARPGROUP / 32) == 0 {
+                    if warp.is_multiple_of(WARPGROUP / 32) {
                         producer::run(q, kv, params, &tile, Walk::new(params, part), shared);
                     }
                 }

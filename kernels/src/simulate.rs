@@ -1,0 +1,33 @@
+//! The entry points of `entry`, for a launch of the SIMT machine (`oxmla_simt::Launch`).
+//!
+//! Geometry comes from [`crate::launch`], as on the device. Tensor maps are addresses that
+//! `oxmla_simt::Memory::tensor_map` gave out, of the maps that [`crate::decode::dense::config`] describes.
+
+use crate::abi::DenseDecodeParams;
+use crate::decode::{combine, dense};
+use crate::ptx::tma::TensorMapAddress;
+use crate::tile::element::{Bf16, F16};
+
+/// `dense_decode_bf16`. Grid (tiles, parts).
+pub fn dense_decode_bf16(q: u64, kv: u64, params: &DenseDecodeParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { dense::run::<Bf16>(TensorMapAddress(q), TensorMapAddress(kv), params) }
+}
+
+/// `dense_decode_f16`. Grid (tiles, parts).
+pub fn dense_decode_f16(q: u64, kv: u64, params: &DenseDecodeParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { dense::run::<F16>(TensorMapAddress(q), TensorMapAddress(kv), params) }
+}
+
+/// `combine_bf16`. Grid (batch · tiles · 8).
+pub fn combine_bf16(params: &DenseDecodeParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { combine::run::<Bf16>(params) }
+}
+
+/// `combine_f16`. Grid (batch · tiles · 8).
+pub fn combine_f16(params: &DenseDecodeParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { combine::run::<F16>(params) }
+}

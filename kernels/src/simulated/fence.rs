@@ -1,0 +1,3 @@
+//! Fences between proxies.
+
+pub use oxmla_simt::fence::{mbarrier_init, proxy_async_shared};

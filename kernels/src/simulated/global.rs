@@ -1,0 +1,38 @@
+//! Global memory.
+
+use oxmla_simt::global;
+
+#[track_caller]
+pub unsafe fn load_i32(address: *const i32) -> i32 {
+    global::load_i32(address)
+}
+
+#[track_caller]
+pub unsafe fn load_f32(address: *const f32) -> f32 {
+    global::load_f32(address)
+}
+
+#[track_caller]
+pub unsafe fn load_f32x4(address: *const f32) -> [f32; 4] {
+    global::load_f32x4(address)
+}
+
+#[track_caller]
+pub unsafe fn store_f32(address: *mut f32, value: f32) {
+    global::store_f32(address, value);
+}
+
+#[track_caller]
+pub unsafe fn store_f32x2(address: *mut f32, value: [f32; 2]) {
+    global::store_f32x2(address, value);
+}
+
+#[track_caller]
+pub unsafe fn store_b16x2(address: *mut u16, value: u32) {
+    global::store_u32(address.cast(), value);
+}
+
+#[track_caller]
+pub unsafe fn store_b16x8(address: *mut u16, value: [u32; 4]) {
+    global::store_u32x4(address.cast(), value);
+}

@@ -1,0 +1,3 @@
+//! Arithmetic.
+
+pub use oxmla_simt::math::{exp2, fma, log2, max, pack_bf16, pack_f16, recip};

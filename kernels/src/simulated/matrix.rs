@@ -1,0 +1,6 @@
+//! Warp-wide matrix stores.
+
+#[track_caller]
+pub unsafe fn store_x4(address: u32, fragments: [u32; 4]) {
+    oxmla_simt::matrix::store_x4(address, fragments);
+}

@@ -1,0 +1,19 @@
+//! Shared memory.
+
+use oxmla_simt::shared;
+pub use oxmla_simt::shared::base;
+
+#[track_caller]
+pub unsafe fn load_f32(address: u32) -> f32 {
+    shared::load_f32(address)
+}
+
+#[track_caller]
+pub unsafe fn store_f32(address: u32, value: f32) {
+    shared::store_f32(address, value);
+}
+
+#[track_caller]
+pub unsafe fn store_zero_16(address: u32) {
+    shared::store_zero_16(address);
+}

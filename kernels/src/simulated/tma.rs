@@ -1,0 +1,22 @@
+//! The tensor memory accelerator.
+
+use oxmla_simt::tma;
+
+/// Address of a tensor map, as `oxmla_simt::Memory` gave it out.
+#[derive(Clone, Copy)]
+pub struct TensorMapAddress(pub u64);
+
+#[track_caller]
+pub fn prefetch(map: TensorMapAddress) {
+    tma::prefetch(map.0);
+}
+
+#[track_caller]
+pub unsafe fn load_4d(
+    map: TensorMapAddress,
+    destination: u32,
+    barrier: u32,
+    coordinates: [u32; 4],
+) {
+    tma::load(map.0, destination, barrier, &coordinates.map(|c| c as i32));
+}

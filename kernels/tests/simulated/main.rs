@@ -1,0 +1,76 @@
+//! The dense decode and combine kernels, run thread by thread in the SIMT machine and compared with f64.
+
+mod problem;
+
+use oxmla_simt::Timing;
+use problem::{Problem, Shape};
+
+/// Probabilities and outputs are rounded to bf16, half a unit in the last place or 2^−8 each: what an output
+/// may be off, relative to the sum of the magnitudes that it is made of.
+const OUT_TOLERANCE: f64 = 2.0 / 256.0;
+const LSE_TOLERANCE: f64 = 1e-5;
+
+fn check(shape: Shape, seed: u64, timing: Timing) {
+    let problem = Problem::new(shape, 7 + seed);
+    let name = format!("{:?}, seed {seed}", problem.shape);
+    let got = problem.run(seed, timing).unwrap_or_else(|report| panic!("{name}: {report}"));
+    let expected = problem.oracle();
+    for (i, (a, b)) in got.lse.iter().zip(&expected.lse).enumerate() {
+        let near = a == b || (a - b).abs() <= LSE_TOLERANCE * b.abs().max(1.0);
+        assert!(near, "{name}: lse[{i}] is {a}, not {b}");
+    }
+    for (i, (a, b)) in got.out.iter().zip(&expected.out).enumerate() {
+        let near = (a - b).abs() <= OUT_TOLERANCE * expected.magnitude[i] + 1e-6;
+        assert!(near, "{name}: out[{i}] is {a}, not {b}");
+    }
+}
+
+fn one_head(lengths: &[i32], s_q: usize, h_q: usize, parts: u32) -> Shape {
+    Shape { lengths: lengths.to_vec(), s_q, h_q, h_k: 1, parts, causal: s_q > 1 }
+}
+
+#[test]
+fn one_request_of_one_part() {
+    for seed in 0..3 {
+        check(one_head(&[200], 1, 64, 1), seed, Timing::Late);
+        check(one_head(&[200], 1, 64, 1), seed, Timing::Random);
+    }
+}
+
+#[test]
+fn lengths_around_the_ends_of_blocks() {
+    for (seed, length) in [1, 63, 64, 65, 127, 128, 129].into_iter().enumerate() {
+        check(one_head(&[length], 1, 16, 1), seed as u64, Timing::Late);
+    }
+}
+
+#[test]
+fn few_and_many_heads() {
+    for (seed, h_q) in [1, 16, 64, 128].into_iter().enumerate() {
+        check(one_head(&[70, 130], 1, h_q, 2), seed as u64, Timing::Random);
+    }
+}
+
+#[test]
+fn requests_split_among_parts() {
+    check(one_head(&[500, 3, 260], 1, 16, 5), 0, Timing::Late);
+    check(one_head(&[500, 3, 260], 1, 16, 5), 1, Timing::Random);
+}
+
+#[test]
+fn empty_requests() {
+    check(one_head(&[0, 64, 0, 100, 0], 1, 16, 2), 0, Timing::Late);
+    check(one_head(&[0, 0], 2, 16, 3), 1, Timing::Late);
+}
+
+#[test]
+fn several_query_tokens_behind_a_causal_mask() {
+    check(one_head(&[65, 2, 1], 3, 40, 2), 0, Timing::Late);
+    check(one_head(&[130], 2, 64, 1), 1, Timing::Random);
+}
+
+#[test]
+fn several_kv_heads() {
+    let shape = Shape { lengths: vec![100, 64], s_q: 2, h_q: 8, h_k: 2, parts: 2, causal: true };
+    check(shape, 0, Timing::Late);
+}
