@@ -124,13 +124,16 @@ impl Buffer {
         Ok(())
     }
 
-    /// Copies `len` bytes inside the buffer; the two ranges do not overlap.
+    /// Copies `len` bytes inside the buffer.
     ///
     /// # Errors
-    /// As for [`Buffer::write`].
+    /// As for [`Buffer::write`], and [`Error::OverlappingCopy`].
     pub fn copy_within(&mut self, from: usize, to: usize, len: usize) -> Result<()> {
         let source = self.check(from, len)?;
         self.check(to, len)?;
+        if from.abs_diff(to) < len {
+            return Err(Error::OverlappingCopy { from, to, len });
+        }
         match &mut self.memory {
             Memory::Host(memory) => memory.as_mut_slice().copy_within(source, to),
             #[cfg(feature = "cuda")]

@@ -129,6 +129,16 @@ pub enum Error {
         /// Bytes of the buffer.
         size: usize,
     },
+    /// A copy inside a buffer onto bytes that it reads.
+    #[error("{len} bytes cannot be copied from {from} to {to} of the same buffer: they overlap")]
+    OverlappingCopy {
+        /// First byte to read.
+        from: usize,
+        /// First byte to write.
+        to: usize,
+        /// Number of bytes.
+        len: usize,
+    },
     /// A number outside what its argument allows.
     #[error("`{arg}` must be from {min} to {max}, but is {got}")]
     OutOfRange {

@@ -79,8 +79,10 @@ fn a_copied_block_parts_a_fork_from_its_origin() -> Result<()> {
 #[test]
 fn refused_writes_leave_the_cache_alone() -> Result<()> {
     let mut pool = BlockPool::new(8)?;
-    let mut cache = cache(3)?;
-    cache.buffer_mut().fill(7)?;
+    let layout = *cache(3)?.layout();
+    let mut buffer = Device::cpu().alloc(3 * layout.bytes_per_block())?;
+    buffer.fill(7)?;
+    let mut cache = LatentCache::from_buffer(layout, 3, buffer)?;
     let mut sequence = pool.sequence();
     let _ = pool.append(&mut sequence, 100)?;
 
@@ -106,6 +108,15 @@ fn refused_writes_leave_the_cache_alone() -> Result<()> {
     let refused = cache.copy_block(oxmla::BlockCopy { from: 0, to: -1 });
     assert_eq!(refused, Err(Error::OutOfRange { arg: "to", min: 0, max: 2, got: -1 }));
     assert!(cache.buffer().to_vec::<i32>()?.iter().all(|&word| word == 0x0707_0707));
+    Ok(())
+}
+
+#[test]
+fn a_cache_fits_its_buffer() -> Result<()> {
+    let layout = *cache(1)?.layout();
+    let (len, size) = (3 * layout.bytes_per_block(), 3 * layout.bytes_per_block() - 1);
+    let refused = LatentCache::from_buffer(layout, 3, Device::cpu().alloc(size)?).map(|_| ());
+    assert_eq!(refused, Err(Error::OutsideBuffer { offset: 0, len, size }));
     Ok(())
 }
 

@@ -107,6 +107,8 @@ fn buffers_hold_what_was_written() -> Result<()> {
     buffer.write_slice(&[7i32])?;
     assert_eq!(buffer.to_vec::<i32>()?, [7, -1]);
     assert_eq!(buffer.view(DType::Bf16, &[5])?.address() % 64, 0);
+    buffer.copy_within(2, 6, 4)?;
+    assert_eq!(buffer.to_vec::<i32>()?, [7, 0xFFFF]);
     Ok(())
 }
 
@@ -114,6 +116,10 @@ fn buffers_hold_what_was_written() -> Result<()> {
 fn buffers_are_not_left() -> Result<()> {
     let mut buffer = Device::cpu().alloc(10)?;
     let outside = |offset, len| Some(Error::OutsideBuffer { offset, len, size: 10 });
+    assert_eq!(buffer.copy_within(8, 0, 3).err(), outside(8, 3));
+    assert_eq!(buffer.copy_within(0, 8, 3).err(), outside(8, 3));
+    let overlapping = Error::OverlappingCopy { from: 3, to: 1, len: 3 };
+    assert_eq!(buffer.copy_within(3, 1, 3).err(), Some(overlapping));
     assert_eq!(buffer.write(9, &[0; 2]).err(), outside(9, 2));
     assert_eq!(buffer.read(usize::MAX, &mut [0; 2]).err(), outside(usize::MAX, 2));
     assert_eq!(buffer.view(DType::F32, &[3]).err(), outside(0, 12));

@@ -6,6 +6,7 @@ use super::layout::CacheLayout;
 use super::pool::BlockCopy;
 use super::sequence::{Sequence, token_index};
 use crate::buffer::Buffer;
+use crate::check;
 use crate::device::Device;
 use crate::dtype::Element;
 use crate::error::{Error, Result};
@@ -28,12 +29,20 @@ impl LatentCache {
     /// - [`Error::OutOfRange`] if there are no blocks, or more than an `i32` can number.
     /// - [`Error::OutOfMemory`], [`Error::SizeOverflow`], or [`Error::Driver`].
     pub fn new(device: &Device, layout: CacheLayout, blocks: usize) -> Result<Self> {
-        if blocks == 0 || i32::try_from(blocks).is_err() {
-            let (max, got) = (i32::MAX.into(), blocks as i128);
-            return Err(Error::OutOfRange { arg: "blocks", min: 1, max, got });
-        }
-        let bytes = byte_size("kv_cache", layout.dtype(), &layout.shape(blocks))?;
+        let bytes = check_size(&layout, blocks)?;
         Ok(Self { layout, blocks, buffer: device.alloc(bytes)? })
+    }
+
+    /// A cache of `blocks` blocks at the beginning of `buffer`, with what is in it.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] as for [`LatentCache::new`], [`Error::OutsideBuffer`] if they do not fit.
+    pub fn from_buffer(layout: CacheLayout, blocks: usize, buffer: Buffer) -> Result<Self> {
+        let (len, size) = (check_size(&layout, blocks)?, buffer.len_bytes());
+        if len > size {
+            return Err(Error::OutsideBuffer { offset: 0, len, size });
+        }
+        Ok(Self { layout, blocks, buffer })
     }
 
     /// How the tokens lie in memory.
@@ -60,11 +69,6 @@ impl LatentCache {
     #[must_use]
     pub const fn buffer(&self) -> &Buffer {
         &self.buffer
-    }
-
-    /// The memory, to write directly.
-    pub const fn buffer_mut(&mut self) -> &mut Buffer {
-        &mut self.buffer
     }
 
     /// Writes the rows of the tokens `positions` of `sequence`: `rows [positions, h_k, 576]`. Tokens that
@@ -165,4 +169,10 @@ impl LatentCache {
         };
         Ok(sequence.runs(positions)?.into_iter().map(range).collect())
     }
+}
+
+/// Bytes of a cache of `blocks` blocks.
+fn check_size(layout: &CacheLayout, blocks: usize) -> Result<usize> {
+    check::range("blocks", blocks as i128, 1, i32::MAX)?;
+    byte_size("kv_cache", layout.dtype(), &layout.shape(blocks))
 }

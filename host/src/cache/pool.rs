@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::layout::BLOCK_SIZE;
 use super::sequence::Sequence;
+use crate::check;
 use crate::error::{Error, Result};
 
 /// The blocks of a cache: which are free, and how many sequences share each of the others.
@@ -45,16 +46,10 @@ impl BlockPool {
     /// # Errors
     /// [`Error::OutOfRange`] if there are none, or more than an `i32` can number.
     pub fn new(blocks: usize) -> Result<Self> {
-        let last = match i32::try_from(blocks) {
-            Ok(blocks) if blocks > 0 => blocks,
-            _ => {
-                let (max, got) = (i32::MAX.into(), blocks as i128);
-                return Err(Error::OutOfRange { arg: "blocks", min: 1, max, got });
-            }
-        };
+        check::range("blocks", blocks as i128, 1, i32::MAX)?;
         static POOLS: AtomicU64 = AtomicU64::new(0);
         let id = POOLS.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { id, free: (0..last).rev().collect(), holders: vec![0; blocks] })
+        Ok(Self { id, free: (0..blocks as i32).rev().collect(), holders: vec![0; blocks] })
     }
 
     /// Blocks in all.
