@@ -68,9 +68,9 @@ impl Workload {
             _ => ROTATED_BYTES.div_ceil(blocks * layout.bytes_per_block()),
         };
         let cache = |_| {
-            let mut cache = LatentCache::new(device, layout, blocks)?;
-            fill(cache.buffer_mut(), bytemuck::cast_slice(&tile))?;
-            Ok(cache)
+            let mut memory = device.alloc(blocks * layout.bytes_per_block())?;
+            fill(&mut memory, bytemuck::cast_slice(&tile))?;
+            LatentCache::from_buffer(layout, blocks, memory)
         };
         let mut q = device.alloc(shape.bytes_of_rows(dims.d_qk()))?;
         let tile = elements::random(case.dtype, TILE_ELEMENTS, &mut rng);
