@@ -18,6 +18,7 @@ pub struct Batch {
     pool: BlockPool,
     cache: LatentCache,
     sequences: Vec<Sequence>,
+    blocks_per_sequence: usize,
     rows: Rows,
 }
 
@@ -41,13 +42,14 @@ impl Batch {
     ) -> Result<Self> {
         let blocks_of = |&length: &usize| (length + steps).div_ceil(layout.block_size());
         let pool = BlockPool::new(lengths.iter().map(blocks_of).sum())?;
+        let longest = lengths.iter().copied().max().unwrap_or(0);
         let mut batch = Self {
             cache: LatentCache::new(device, layout, pool.capacity())?,
             sequences: lengths.iter().map(|_| pool.sequence()).collect(),
+            blocks_per_sequence: blocks_of(&longest),
             rows: Rows::random(layout, rng),
             pool,
         };
-        let longest = lengths.iter().copied().max().unwrap_or(0);
         for chunk in (0..longest).step_by(CHUNK) {
             for (request, &length) in lengths.iter().enumerate() {
                 batch.append(request, length.saturating_sub(chunk).min(CHUNK))?;
@@ -90,6 +92,11 @@ impl Batch {
     /// Blocks of the cache.
     pub fn blocks(&self) -> usize {
         self.pool.capacity()
+    }
+
+    /// Blocks that the longest request will have after the last step.
+    pub const fn blocks_per_sequence(&self) -> usize {
+        self.blocks_per_sequence
     }
 
     /// Requests in the batch.

@@ -104,7 +104,7 @@ impl Engine {
             dims,
             dtype: DTYPE,
             max_batch: batch.requests(),
-            max_blocks_per_sequence: batch.blocks(),
+            max_blocks_per_sequence: batch.blocks_per_sequence(),
             max_s_q: 1,
             blocks_in_cache: batch.blocks(),
         };

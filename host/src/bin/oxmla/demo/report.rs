@@ -74,7 +74,11 @@ impl Report {
 
     fn print_times(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut table = table::of_numbers(&["one step, one layer", "median", "p10", "p90"]);
-        let rows = [("append", &self.append), ("plan", &self.plan), ("decode", &self.decode)];
+        let rows = [
+            ("append, from the host", &self.append),
+            ("plan", &self.plan),
+            ("decode", &self.decode),
+        ];
         for (name, times) in rows {
             if let Some(Summary { median, p10, p90 }) = Summary::of(times) {
                 let times = [median, p10, p90].map(table::duration);
@@ -102,6 +106,7 @@ impl Report {
         let (d_k, d_v) = HEAD_WIDTHS;
         let mla = self.dims.cache_bytes_per_token(DTYPE);
         let heads = self.dims.h_q();
+        let groups = GQA_GROUPS.min(heads);
         let of_heads = |heads| kv_cache_bytes_per_token(heads, d_k, d_v, DTYPE);
         let mut table = table::of_numbers(&[
             "cache",
@@ -111,7 +116,7 @@ impl Report {
         ]);
         for (name, per_token) in [
             ("MLA: latent 512 + rope 64".to_owned(), mla),
-            (format!("GQA: {GQA_GROUPS} groups x ({d_k} + {d_v})"), of_heads(GQA_GROUPS)),
+            (format!("GQA: {groups} groups x ({d_k} + {d_v})"), of_heads(groups)),
             (format!("MHA: {heads} heads x ({d_k} + {d_v})"), of_heads(heads)),
         ] {
             let whole = per_token as u64 * self.tokens as u64 * LAYERS;
