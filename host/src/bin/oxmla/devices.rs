@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::thread;
 
-use oxmla::Device;
+use oxmla::{Candidate, Device};
 
 use crate::{Verdict, table};
 
@@ -12,15 +12,22 @@ pub fn run(out: &mut dyn Write) -> anyhow::Result<Verdict> {
     let candidates = Device::all();
     let default = candidates.iter().position(|candidate| candidate.device.is_ok());
     let mut table = table::of_text(&["device", "name", "properties", "state"]);
-    for (index, candidate) in candidates.iter().enumerate() {
-        let (name, properties, state) = match &candidate.device {
-            Ok(device) => (device.name().to_owned(), properties(device), "usable".to_owned()),
-            Err(error) => ("-".to_owned(), "-".to_owned(), error.to_string()),
+    for (index, Candidate { label, device, .. }) in candidates.iter().enumerate() {
+        let state = match device {
+            _ if default == Some(index) => "used by default",
+            Ok(_) => "usable",
+            Err(_) => "not usable",
         };
-        let state = if default == Some(index) { "used by default".to_owned() } else { state };
-        table.add_row([candidate.label.clone(), name, properties, state]);
+        let name = device.as_ref().map_or("-", Device::name);
+        let properties = device.as_ref().map_or_else(|_| "-".to_owned(), properties);
+        table.add_row([label, name, &properties, state]);
     }
     writeln!(out, "{}", table.trim_fmt())?;
+    for Candidate { label, device, .. } in &candidates {
+        if let Err(error) = device {
+            writeln!(out, "{label}: {error}")?;
+        }
+    }
     writeln!(out, "oxmla {}; {}", env!("CARGO_PKG_VERSION"), kernels()?)?;
     Ok(Verdict::Passed)
 }

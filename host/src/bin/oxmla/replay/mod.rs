@@ -50,7 +50,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
     print_input(&input, out)?;
 
     let start = Instant::now();
-    let output = attend(&device, &input)?;
+    let output = attend(&device, &input).with_context(|| format!("replaying {path}"))?;
     let time = table::duration(start.elapsed().as_secs_f64() * 1e6);
     writeln!(out, "done on {} in {time}, transfers included", device.name())?;
     if let Some(path) = &args.out {
