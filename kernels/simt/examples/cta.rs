@@ -158,9 +158,8 @@ fn store(out: u64, first_column: u32, o: &[f32; 128]) {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tokens = BLOCKS * 64;
     let mut rng = fastrand::Rng::with_seed(1);
-    let mut random = |n: u32| -> Vec<bf16> {
-        (0..n).map(|_| bf16::from_f32(rng.f32() - 0.5)).collect()
-    };
+    let mut random =
+        |n: u32| -> Vec<bf16> { (0..n).map(|_| bf16::from_f32(rng.f32() - 0.5)).collect() };
     let (q, k) = (random(64 * 576), random(tokens * 576));
     let mut out = vec![0f32; 64 * 512];
     let map = |address: u64, rows: u32| TensorMap {

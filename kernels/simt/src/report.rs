@@ -121,15 +121,22 @@ pub(crate) struct Fault {
     pub detail: String,
     /// Threads concerned, by their index in the cluster; empty means the thread that executed.
     pub threads: Vec<usize>,
+    /// The line concerned, if it is not the one that executed.
+    pub line: Option<&'static Location<'static>>,
 }
 
 impl Fault {
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), threads: Vec::new() }
+        Self { kind, detail: detail.into(), threads: Vec::new(), line: None }
     }
 
     pub fn of(mut self, threads: impl IntoIterator<Item = usize>) -> Self {
         self.threads = threads.into_iter().collect();
+        self
+    }
+
+    pub fn in_line(mut self, line: &'static Location<'static>) -> Self {
+        self.line = Some(line);
         self
     }
 }

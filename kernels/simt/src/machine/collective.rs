@@ -135,7 +135,7 @@ impl Group {
         let bit = 1 << (thread - self.first);
         self.exited |= bit;
         match self.meetings.iter().find(|m| m.required & bit != 0) {
-            Some(meeting) => Err(absent(self.first, meeting.op, bit)),
+            Some(meeting) => Err(absent(self.first, meeting.op, bit).in_line(meeting.line)),
             None => Ok(()),
         }
     }

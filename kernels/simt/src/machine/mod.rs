@@ -203,7 +203,7 @@ impl Cluster {
             kernel: self.launch.kernel.clone(),
             block: self.ctas[cta].block,
             threads: threads.iter().map(|&t| self.index_in_cta(t) as u32).collect(),
-            location: line.map(Place::from),
+            location: fault.line.or(line).map(Place::from),
             detail: fault.detail,
         };
         self.report.get_or_insert(report);

@@ -106,6 +106,11 @@ impl Sites {
             (self.lines.len() - 1).min(u16::MAX.into()) as u16
         })
     }
+
+    fn describe(&self, site: u16) -> String {
+        let line = self.lines.get(usize::from(site));
+        line.map_or_else(String::new, |line| format!(" at {}:{}", line.file(), line.line()))
+    }
 }
 
 /// An access about to happen.
@@ -123,7 +128,9 @@ struct Cell {
     /// Epoch 0 where nobody has written.
     write: Access,
     reads: [Access; 2],
+    /// Lines of the write and of the reads.
     site: u16,
+    read_sites: [u16; 2],
     /// Bytes that have been written.
     written: u8,
     crowded: bool,
@@ -132,7 +139,7 @@ struct Cell {
 /// The history of one CTA's shared memory.
 pub struct Shadow {
     cells: Vec<Cell>,
-    crowds: HashMap<u32, Vec<Access>>,
+    crowds: HashMap<u32, Vec<(Access, u16)>>,
 }
 
 /// What a check needs beside the history.
@@ -160,12 +167,17 @@ impl Shadow {
             }
             if cell.write != ordered {
                 if cell.write.bytes() & mask != 0 {
-                    check_order(by, at, cell, index, cell.write, "written")?;
+                    check_order(
+                        by,
+                        at,
+                        index,
+                        Earlier { access: cell.write, site: cell.site, done: "written" },
+                    )?;
                     check_proxy(by, at, cell, index)?;
                 }
                 ordered = cell.write;
             }
-            self.note_reader(by.access.of_bytes(mask), by.issuers[0], at.clocks, index);
+            self.note_reader(by, at.clocks, index, mask);
         }
         Ok(())
     }
@@ -176,20 +188,27 @@ impl Shadow {
         for (index, mask) in words(bytes) {
             let cell = &mut self.cells[index as usize];
             if cell.write != ordered[2] && cell.write.bytes() & mask != 0 {
-                check_order(by, at, cell, index, cell.write, "written")?;
+                check_order(
+                    by,
+                    at,
+                    index,
+                    Earlier { access: cell.write, site: cell.site, done: "written" },
+                )?;
                 check_proxy(by, at, cell, index)?;
                 ordered[2] = cell.write;
             }
-            for (read, seen) in cell.reads.iter().zip(&mut ordered) {
-                if read != seen && read.bytes() & mask != 0 {
-                    check_order(by, at, cell, index, *read, "read")?;
-                    *seen = *read;
+            for ((&access, &site), seen) in
+                cell.reads.iter().zip(&cell.read_sites).zip(&mut ordered)
+            {
+                if access != *seen && access.bytes() & mask != 0 {
+                    check_order(by, at, index, Earlier { access, site, done: "read" })?;
+                    *seen = access;
                 }
             }
             if cell.crowded {
-                for read in self.crowds.remove(&index).into_iter().flatten() {
-                    if read.bytes() & mask != 0 {
-                        check_order(by, at, cell, index, read, "read")?;
+                for (access, site) in self.crowds.remove(&index).into_iter().flatten() {
+                    if access.bytes() & mask != 0 {
+                        check_order(by, at, index, Earlier { access, site, done: "read" })?;
                     }
                 }
             }
@@ -197,6 +216,7 @@ impl Shadow {
                 write: by.access.of_bytes(mask),
                 reads: Default::default(),
                 site: by.site,
+                read_sites: Default::default(),
                 written: cell.written | mask as u8,
                 crowded: false,
             };
@@ -204,25 +224,40 @@ impl Shadow {
         Ok(())
     }
 
-    fn note_reader(&mut self, read: Access, issuer: ThreadId, clocks: &Clocks, index: u32) {
+    fn note_reader(&mut self, by: &Actor, clocks: &Clocks, index: u32, mask: u32) {
+        let read = by.access.of_bytes(mask);
         let cell = &mut self.cells[index as usize];
-        for slot in &mut cell.reads {
+        for (slot, site) in cell.reads.iter_mut().zip(&mut cell.read_sites) {
             if slot.epoch == 0 || slot.same_party(read) {
-                *slot = read.of_bytes(read.bytes() | slot.bytes());
+                *slot = read.of_bytes(mask | slot.bytes());
+                *site = by.site;
                 return;
             }
-            if slot.bytes() & !read.bytes() == 0 && slot.known_to(clocks, issuer) {
+            if slot.bytes() & !mask == 0 && slot.known_to(clocks, by.issuers[0]) {
                 *slot = read;
+                *site = by.site;
                 return;
             }
         }
         cell.crowded = true;
         let crowd = self.crowds.entry(index).or_default();
-        match crowd.iter_mut().find(|other| other.same_party(read)) {
-            Some(other) => *other = read.of_bytes(read.bytes() | other.bytes()),
-            None => crowd.push(read),
+        match crowd.iter_mut().find(|(other, _)| other.same_party(read)) {
+            Some((other, site)) => {
+                *other = read.of_bytes(mask | other.bytes());
+                *site = by.site;
+            }
+            None => crowd.push((read, by.site)),
         }
     }
+}
+
+/// An access that the history holds.
+#[derive(Clone, Copy)]
+struct Earlier {
+    access: Access,
+    site: u16,
+    /// "read" or "written".
+    done: &'static str,
 }
 
 /// The words that `bytes` touches, each with a mask of its bytes.
@@ -245,53 +280,35 @@ fn uninitialised(by: &Actor, at: &Witness, index: u32) -> Fault {
 }
 
 #[inline]
-fn check_order(
-    by: &Actor,
-    at: &Witness,
-    cell: &Cell,
-    index: u32,
-    earlier: Access,
-    done: &str,
-) -> Outcome<()> {
-    let both_atomic = by.access.is(ATOMIC) && earlier.is(ATOMIC);
-    if both_atomic || by.issuers.iter().all(|&thread| earlier.known_to(at.clocks, thread)) {
+fn check_order(by: &Actor, at: &Witness, index: u32, earlier: Earlier) -> Outcome<()> {
+    let both_atomic = by.access.is(ATOMIC) && earlier.access.is(ATOMIC);
+    let known = |&thread: &ThreadId| earlier.access.known_to(at.clocks, thread);
+    if both_atomic || by.issuers.iter().all(known) {
         return Ok(());
     }
-    Err(conflict(by, at, cell, index, earlier, done))
+    Err(conflict(by, at, index, earlier))
 }
 
 #[cold]
-fn conflict(
-    by: &Actor,
-    at: &Witness,
-    cell: &Cell,
-    index: u32,
-    earlier: Access,
-    done: &str,
-) -> Fault {
+fn conflict(by: &Actor, at: &Witness, index: u32, earlier: Earlier) -> Fault {
     let address = at.base + 4 * index;
-    let what = by.what;
-    let party = earlier.slot() as usize;
-    let site = match at.sites.lines.get(usize::from(cell.site)) {
-        Some(line) if done == "written" => format!(" at {}:{}", line.file(), line.line()),
-        _ => String::new(),
-    };
-    let (kind, party) = if party >= at.threads {
-        let party = match (earlier.warps(), done) {
+    let Earlier { access, site, done } = earlier;
+    let place = at.sites.describe(site);
+    let (kind, party) = if access.slot() as usize >= at.threads {
+        let party = match (access.warps(), done) {
             (0, "written") => "an asynchronous copy",
             (0, _) => "an asynchronous store",
             _ => "wgmma",
         };
         (Kind::InFlight, format!("{party}, which nobody here has waited for"))
     } else {
-        let party = if earlier.is(ATOMIC) { "an atomic of thread" } else { "thread" };
-        let kind = Kind::Race;
-        (kind, format!("{party} {} of the cluster, unordered", earlier.slot()))
+        let atomic = if access.is(ATOMIC) { "an atomic of " } else { "" };
+        let thread = access.slot();
+        (Kind::Race, format!("{atomic}thread {thread} of the cluster, unordered"))
     };
-    Fault::new(
-        kind,
-        format!("{what} touches shared memory at {address:#x}, {done} by {party}{site}"),
-    )
+    let what = by.what;
+    let detail = format!("{what} touches shared memory at {address:#x}, {done}{place} by {party}");
+    Fault::new(kind, detail)
 }
 
 #[inline]
@@ -312,8 +329,7 @@ fn unfenced(by: &Actor, at: &Witness, cell: &Cell, index: u32) -> Fault {
     let address = at.base + 4 * index;
     let what = by.what;
     let writer = cell.write.slot();
-    let site = at.sites.lines.get(usize::from(cell.site));
-    let site = site.map_or_else(String::new, |s| format!(" at {}:{}", s.file(), s.line()));
+    let site = at.sites.describe(cell.site);
     Fault::new(
         Kind::ProxyFence,
         format!(

@@ -1,0 +1,9 @@
+//! Every detector, proven by a kernel with that bug. The same kernel without the bug passes.
+
+mod addresses;
+mod asynchronous;
+mod barriers;
+mod launches;
+mod multiplies;
+mod ordering;
+mod support;
