@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::injection::Injection;
 use crate::machine::worker;
 use crate::memory::Memory;
 use crate::report::{Kind, Report};
@@ -56,6 +57,8 @@ pub struct Launch {
     pub(crate) workers: usize,
     pub(crate) stack_bytes: usize,
     pub(crate) trace: bool,
+    pub(crate) survey: bool,
+    pub(crate) injection: Option<Injection>,
 }
 
 impl Launch {
@@ -75,6 +78,8 @@ impl Launch {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             stack_bytes: 256 * 1024,
             trace: false,
+            survey: false,
+            injection: None,
         }
     }
 
@@ -146,6 +151,20 @@ impl Launch {
     #[must_use]
     pub fn trace(mut self, trace: bool) -> Self {
         self.trace = trace;
+        self
+    }
+
+    /// Lists in [`Trace::places`] where the kernel can be broken.
+    #[must_use]
+    pub fn survey(mut self, survey: bool) -> Self {
+        self.survey = survey;
+        self
+    }
+
+    /// Breaks the kernel in one place.
+    #[must_use]
+    pub fn inject(mut self, injection: Injection) -> Self {
+        self.injection = Some(injection);
         self
     }
 

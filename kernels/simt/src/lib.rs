@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod injection;
 mod launch;
 mod machine;
 mod memory;
@@ -8,6 +9,7 @@ mod report;
 mod tensor_map;
 mod trace;
 
+pub use injection::{Change, Injection};
 pub use launch::{Launch, MAX_CLUSTER, MAX_SHARED_BYTES, MAX_THREADS, REGISTERS, Timing};
 pub use memory::{Memory, Plain};
 pub use ptx::{

@@ -61,7 +61,7 @@ pub enum Kind {
 }
 
 /// A place in the kernel's source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
     /// Source file, as the compiler names it.
     pub file: String,

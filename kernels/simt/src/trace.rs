@@ -5,6 +5,9 @@
 //! bandwidth, an instruction of the machine takes one cycle, a special function two. Arithmetic that Rust
 //! compiles itself costs nothing here. So the picture shows order and overlap, not a prediction.
 
+use std::collections::BTreeSet;
+
+use crate::injection::Injection;
 use crate::machine::{Cta, WARP};
 
 /// Durations, in cycles.
@@ -54,16 +57,19 @@ pub struct Span {
     pub detail: u32,
 }
 
-/// The record of a launch; empty unless [`Launch::trace`](crate::Launch::trace) asked for it.
+/// The record of a launch. Its spans are empty unless [`Launch::trace`](crate::Launch::trace) asked for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
     /// In the order in which they ended.
     pub spans: Vec<Span>,
+    /// Where the kernel can be broken, if [`Launch::survey`](crate::Launch::survey) asked for it.
+    pub places: BTreeSet<Injection>,
 }
 
 impl Trace {
     pub(crate) fn append(&mut self, mut other: Self) {
         self.spans.append(&mut other.spans);
+        self.places.append(&mut other.places);
     }
 
     /// Cycles until the last span ended.
@@ -148,9 +154,9 @@ impl Recorder {
         }
     }
 
-    pub fn finish(self, ctas: &[Cta]) -> Trace {
+    pub fn finish(self, ctas: &[Cta], places: BTreeSet<Injection>) -> Trace {
         let place = |(cta, span): (usize, Span)| Span { block: ctas[cta].block, ..span };
-        Trace { spans: self.spans.into_iter().map(place).collect() }
+        Trace { spans: self.spans.into_iter().map(place).collect(), places }
     }
 }
 

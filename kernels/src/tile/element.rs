@@ -12,16 +12,19 @@ pub trait Element {
     ///
     /// # Safety
     /// See the trait.
+    #[cfg_attr(feature = "simt", track_caller)]
     unsafe fn multiply_64<const ACCUMULATE: bool>(acc: &mut Acc64, a: u64, b: u64);
     /// `acc += A · B`, 64 × 256 × 16, A in shared memory, B MN-major.
     ///
     /// # Safety
     /// See the trait.
+    #[cfg_attr(feature = "simt", track_caller)]
     unsafe fn multiply_256(acc: &mut Acc256, a: u64, b: u64);
     /// `acc += A · B`, 64 × 256 × 16, A in registers, B MN-major.
     ///
     /// # Safety
     /// See the trait.
+    #[cfg_attr(feature = "simt", track_caller)]
     unsafe fn multiply_256_fragment(acc: &mut Acc256, a: &FragmentA, b: u64);
     /// Two floats, rounded and packed, `low` first.
     fn pack(low: f32, high: f32) -> u32;
@@ -31,18 +34,21 @@ pub trait Element {
 pub struct Bf16;
 
 impl Element for Bf16 {
+    #[cfg_attr(feature = "simt", track_caller)]
     #[inline(always)]
     unsafe fn multiply_64<const ACCUMULATE: bool>(acc: &mut Acc64, a: u64, b: u64) {
         // SAFETY: the caller's promise.
         unsafe { wgmma::m64n64k16_bf16_ss::<ACCUMULATE>(acc, a, b) }
     }
 
+    #[cfg_attr(feature = "simt", track_caller)]
     #[inline(always)]
     unsafe fn multiply_256(acc: &mut Acc256, a: u64, b: u64) {
         // SAFETY: the caller's promise.
         unsafe { wgmma::m64n256k16_bf16_ss(acc, a, b) }
     }
 
+    #[cfg_attr(feature = "simt", track_caller)]
     #[inline(always)]
     unsafe fn multiply_256_fragment(acc: &mut Acc256, a: &FragmentA, b: u64) {
         // SAFETY: the caller's promise.
@@ -59,18 +65,21 @@ impl Element for Bf16 {
 pub struct F16;
 
 impl Element for F16 {
+    #[cfg_attr(feature = "simt", track_caller)]
     #[inline(always)]
     unsafe fn multiply_64<const ACCUMULATE: bool>(acc: &mut Acc64, a: u64, b: u64) {
         // SAFETY: the caller's promise.
         unsafe { wgmma::m64n64k16_f16_ss::<ACCUMULATE>(acc, a, b) }
     }
 
+    #[cfg_attr(feature = "simt", track_caller)]
     #[inline(always)]
     unsafe fn multiply_256(acc: &mut Acc256, a: u64, b: u64) {
         // SAFETY: the caller's promise.
         unsafe { wgmma::m64n256k16_f16_ss(acc, a, b) }
     }
 
+    #[cfg_attr(feature = "simt", track_caller)]
     #[inline(always)]
     unsafe fn multiply_256_fragment(acc: &mut Acc256, a: &FragmentA, b: u64) {
         // SAFETY: the caller's promise.

@@ -1,5 +1,6 @@
 //! The dense decode and combine kernels, run thread by thread in the SIMT machine and compared with f64.
 
+mod injected;
 mod problem;
 
 use oxmla_simt::Timing;

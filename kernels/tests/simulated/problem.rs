@@ -2,8 +2,10 @@
 
 use half::bf16;
 use oxmla_kernels::abi::{DenseDecodeParams, Rows};
+use oxmla_kernels::decode::dense::config;
+use oxmla_kernels::tile::swizzle::TILE_BYTES;
 use oxmla_kernels::{launch, simulate};
-use oxmla_simt::{Launch, Memory, Report, Swizzle, TensorMap, Timing};
+use oxmla_simt::{Launch, Memory, Report, Swizzle, TensorMap, Timing, Trace};
 
 const D_QK: usize = 576;
 const D_V: usize = 512;
@@ -67,6 +69,14 @@ impl Problem {
 
     /// Runs both kernels.
     pub fn run(&self, seed: u64, timing: Timing) -> Result<Outcome, Box<Report>> {
+        self.run_as(|launch| launch.seed(seed).timing(timing)).map(|(outcome, _)| outcome)
+    }
+
+    /// Runs both kernels, each launch changed by `configure`. The trace is that of the decode kernel.
+    pub fn run_as(
+        &self,
+        configure: impl Fn(Launch) -> Launch,
+    ) -> Result<(Outcome, Trace), Box<Report>> {
         let Shape { lengths, s_q, h_q, h_k, parts, causal } = &self.shape;
         let (s_q, h_q, h_k, batch) = (*s_q, *h_q, *h_k, lengths.len());
         let rows = Rows::pack(s_q as u32, h_q as u32, h_k as u32);
@@ -116,19 +126,18 @@ impl Problem {
         let q_map = memory.tensor_map(q_map).expect("a valid map");
         let kv_map = memory.tensor_map(kv_map).expect("a valid map");
 
-        geometry(&launch::DENSE_DECODE_BF16, [tiles, *parts, 1])
-            .seed(seed)
-            .timing(timing)
+        let decode = configure(geometry(&launch::DENSE_DECODE_BF16, [tiles, *parts, 1]))
+            .shared_buffers(&buffers())
             .run(&memory, || simulate::dense_decode_bf16(q_map, kv_map, &params))?;
-        geometry(&launch::COMBINE_BF16, [batch as u32 * tiles * 8, 1, 1])
-            .seed(seed)
+        configure(geometry(&launch::COMBINE_BF16, [batch as u32 * tiles * 8, 1, 1]))
             .run(&memory, || simulate::combine_bf16(&params))?;
         drop(memory);
-        Ok(Outcome {
+        let outcome = Outcome {
             out: out.iter().map(|x| x.to_f64()).collect(),
             lse: lse.iter().map(|&x| x.into()).collect(),
             magnitude: Vec::new(),
-        })
+        };
+        Ok((outcome, decode))
     }
 
     /// The same in f64.
@@ -161,6 +170,17 @@ impl Problem {
         let at = ((id * BLOCK + position % BLOCK) * self.shape.h_k + kv_head) * D_QK;
         &self.cache[at..at + D_QK]
     }
+}
+
+/// Each tile of the decode kernel's shared memory: no operand of a multiply spans two of Q, a stage of K and P.
+fn buffers() -> [std::ops::Range<u32>; 4] {
+    let from = |start, bytes| start..start + bytes;
+    [
+        from(config::Q, config::BLOCK_BYTES),
+        from(config::K, config::BLOCK_BYTES),
+        from(config::K + config::BLOCK_BYTES, config::BLOCK_BYTES),
+        from(config::P, TILE_BYTES),
+    ]
 }
 
 fn geometry(kernel: &launch::Kernel, grid: [u32; 3]) -> Launch {

@@ -8,6 +8,7 @@ use corosensei::Yielder;
 
 use super::clock::ThreadId;
 use super::{Cluster, Line, State, Wait, Words};
+use crate::injection::Change;
 use crate::report::Outcome;
 
 /// The GPU thread that a coroutine is.
@@ -94,6 +95,13 @@ pub fn execute_blocking(instruction: impl FnOnce(&mut Cluster, ThreadId) -> Outc
         context.suspend();
     }
     context.cluster.borrow().threads[context.thread].result
+}
+
+/// Whether the launch asks for `change` to be done to the calling instruction.
+#[track_caller]
+pub fn injected(change: Change) -> bool {
+    let line = Location::caller();
+    current().cluster.borrow_mut().saboteur.strikes(change, line)
 }
 
 /// Gives the other threads a turn: the instruction polls.

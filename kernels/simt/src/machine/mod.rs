@@ -38,6 +38,7 @@ use self::registers::RegisterFile;
 use self::shadow::Sites;
 use self::shared::Shared;
 use self::wgmma::Warpgroup;
+use crate::injection::Saboteur;
 use crate::launch::Launch;
 use crate::memory::Global;
 use crate::report::{Fault, Place, Report};
@@ -112,6 +113,7 @@ pub struct Cluster {
     pub ready: scheduler::Ready,
     pub report: Option<Report>,
     pub recorder: Recorder,
+    pub saboteur: Saboteur,
 }
 
 impl Cluster {
@@ -151,6 +153,7 @@ impl Cluster {
             ready: scheduler::Ready::new(launch.seed, index, ctas * warps_per_cta),
             report: None,
             recorder: Recorder::new(launch.trace),
+            saboteur: Saboteur::new(launch.injection.clone(), launch.survey),
             clocks,
             launch,
             memory,

@@ -81,7 +81,7 @@ fn work(
                 progress.failed.fetch_min(index, Ordering::Relaxed);
                 Err(Box::new(report))
             }
-            None => Ok(cluster.recorder.finish(&cluster.ctas)),
+            None => Ok(cluster.recorder.finish(&cluster.ctas, cluster.saboteur.found)),
         };
         let mut results = progress.results.lock().unwrap_or_else(|e| e.into_inner());
         results.insert(index, result);

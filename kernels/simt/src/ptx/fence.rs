@@ -1,11 +1,15 @@
 //! Fences: `fence.proxy`, `fence.mbarrier_init`, `fence.acq_rel`.
 
-use crate::machine::context::execute;
+use crate::injection::Change;
+use crate::machine::context::{execute, injected};
 
 /// `fence.proxy.async.shared::cta`: the thread's earlier generic accesses to shared memory come before what
 /// the async proxy does after the next barrier.
 #[track_caller]
 pub fn proxy_async_shared() {
+    if injected(Change::DropProxyFence) {
+        return;
+    }
     execute(|cluster, thread| {
         cluster.clocks.fence(thread);
         Ok(())

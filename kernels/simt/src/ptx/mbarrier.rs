@@ -1,6 +1,7 @@
 //! Barriers in shared memory that count arrivals and bytes: `mbarrier`.
 
-use crate::machine::context::{execute, execute_blocking, pause};
+use crate::injection::Change;
+use crate::machine::context::{execute, execute_blocking, injected, pause};
 
 /// `mbarrier.init`: a barrier that `arrivals` arrivals complete.
 #[track_caller]
@@ -24,6 +25,9 @@ pub fn arrive(address: u32) {
 /// `mbarrier.arrive` with a count.
 #[track_caller]
 pub fn arrive_many(address: u32, arrivals: u32) {
+    if injected(Change::DropArrival) {
+        return;
+    }
     execute(|cluster, thread| {
         let (cta, address) = cluster.resolve(thread, address)?;
         cluster.mbarrier_arrive(thread, cta, address, arrivals, 0)
@@ -34,6 +38,9 @@ pub fn arrive_many(address: u32, arrivals: u32) {
 /// arrives once.
 #[track_caller]
 pub fn arrive_expect(address: u32, bytes: u32) {
+    if injected(Change::DropArrival) {
+        return;
+    }
     execute(|cluster, thread| {
         let (cta, address) = cluster.resolve(thread, address)?;
         cluster.mbarrier_arrive(thread, cta, address, 1, bytes)
@@ -64,6 +71,10 @@ pub fn test_wait(address: u32, parity: u32) -> bool {
 /// hardware may give up earlier; the machine never does, so that a wait in vain is a deadlock it can report.
 #[track_caller]
 pub fn try_wait(address: u32, parity: u32) -> bool {
+    if injected(Change::DropMbarrierWait) {
+        return true;
+    }
+    let parity = parity ^ u32::from(injected(Change::FlipParity));
     execute_blocking(|cluster, thread| cluster.mbarrier_wait(thread, address, parity))[0] != 0
 }
 

@@ -6,8 +6,9 @@
 
 use std::panic::Location;
 
+use crate::injection::Change;
 use crate::machine::collective::Op;
-use crate::machine::context::execute_blocking;
+use crate::machine::context::{execute_blocking, injected};
 pub use crate::machine::tensor_core::Type;
 pub use crate::machine::wgmma::Mma;
 
@@ -49,6 +50,9 @@ fn collective(op: Op, input: [u64; 8]) {
 /// `wgmma.fence.sync.aligned`: orders register accesses before it with the multiplies after it.
 #[track_caller]
 pub fn fence() {
+    if injected(Change::DropRegisterFence) {
+        return;
+    }
     collective(Op::WgmmaFence, [0; 8]);
 }
 
@@ -60,6 +64,7 @@ pub fn multiply(form: Mma, acc: &mut [f32], a: A, b: u64) {
         A::Shared(descriptor) => (false, descriptor),
         A::Registers(registers) => (true, std::ptr::from_ref(registers).expose_provenance() as u64),
     };
+    let b = b + u64::from(injected(Change::ShiftDescriptor));
     let address = acc.as_mut_ptr().expose_provenance() as u64;
     let input = [address, acc.len() as u64, a, b, 0, 0, 0, 0];
     collective(Op::Mma(Mma { fragment, ..form }), input);
@@ -76,6 +81,10 @@ pub fn commit() {
 /// it, or a later multiply goes on with it.
 #[track_caller]
 pub fn wait(pending: u32, named: &mut [&mut [f32]]) {
+    if injected(Change::DropMultiplyWait) {
+        return;
+    }
+    let pending = pending + u32::from(injected(Change::ShortenMultiplyWait));
     let list: Vec<(u64, usize)> = named
         .iter_mut()
         .map(|acc| (acc.as_mut_ptr().expose_provenance() as u64, acc.len()))
