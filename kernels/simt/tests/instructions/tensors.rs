@@ -1,0 +1,176 @@
+//! TMA: boxes of tensors of every rank, element size and swizzle, inside and across the borders.
+
+use oxmla_simt::{
+    Memory, Swizzle, TensorMap, barrier, bulk, fence, global, mbarrier, shared, special, tma,
+};
+
+use crate::support::{Aligned, cta, random, run};
+
+const BARRIER: u32 = 1024 + 49152;
+
+/// The image of a box in shared memory, byte by byte from the definition: rows one after the other, zeros
+/// outside, and in each 128 bytes the 16-byte chunk at `c` moved to `c XOR` the row's phase.
+fn image(map: &TensorMap, data: &[u8], corner: &[i32]) -> Vec<u8> {
+    let rank = map.tile.len();
+    let size = map.element_bytes as usize;
+    let counts: Vec<usize> =
+        (0..rank).map(|d| map.tile[d].div_ceil(map.element_strides[d]) as usize).collect();
+    let total: usize = counts.iter().product();
+    let mut linear = vec![0u8; total * size];
+    for element in 0..total {
+        let mut rest = element;
+        let mut offset = Some(0);
+        for d in 0..rank {
+            let i = (rest % counts[d]) as i64 * i64::from(map.element_strides[d]);
+            rest /= counts[d];
+            let at = i64::from(corner[d]) + i;
+            let stride = if d == 0 { size as u64 } else { map.strides[d - 1] };
+            let inside = at >= 0 && (at as u64) < map.dimensions[d];
+            offset = offset.filter(|_| inside).map(|o| o + at as usize * stride as usize);
+        }
+        if let Some(offset) = offset {
+            linear[element * size..][..size].copy_from_slice(&data[offset..offset + size]);
+        }
+    }
+    let phases = match map.swizzle {
+        Swizzle::None => 1,
+        Swizzle::B32 => 2,
+        Swizzle::B64 => 4,
+        Swizzle::B128 => 8,
+    };
+    let mut swizzled = linear.clone();
+    for (i, byte) in linear.iter().enumerate() {
+        let (line, chunk, within) = (i / 128, i / 16 % 8, i % 16);
+        swizzled[line * 128 + (chunk ^ (line % phases)) * 16 + within] = *byte;
+    }
+    swizzled
+}
+
+/// Tensors of ranks 1 to 5 with their box.
+fn maps(address: u64) -> Vec<TensorMap> {
+    let dimensions =
+        [vec![40], vec![40, 9], vec![40, 9, 3], vec![40, 9, 3, 2], vec![40, 5, 3, 2, 2]];
+    let strides =
+        [vec![], vec![96], vec![96, 1024], vec![96, 1024, 4096], vec![96, 512, 2048, 8192]];
+    let tiles = [vec![16], vec![16, 4], vec![16, 4, 2], vec![16, 4, 2, 2], vec![16, 2, 2, 2, 2]];
+    let mut maps = Vec::new();
+    for ((dimensions, strides), tile) in dimensions.into_iter().zip(strides).zip(tiles) {
+        for swizzle in [Swizzle::None, Swizzle::B32, Swizzle::B64, Swizzle::B128] {
+            let element_strides = vec![1; tile.len()];
+            maps.push(TensorMap {
+                address,
+                element_bytes: 2,
+                dimensions: dimensions.clone(),
+                strides: strides.clone(),
+                tile: tile.clone(),
+                element_strides,
+                swizzle,
+            });
+        }
+    }
+    let wide = |element_bytes, tile, dimensions: u64| TensorMap {
+        element_bytes,
+        tile: vec![tile, 8],
+        dimensions: vec![dimensions, 9],
+        ..maps[7].clone()
+    };
+    let others = [wide(1, 96, 90), wide(4, 16, 24), wide(8, 16, 12), wide(2, 64, 40)];
+    let strided = TensorMap {
+        tile: vec![32, 6],
+        element_strides: vec![2, 3],
+        swizzle: Swizzle::None,
+        ..maps[4].clone()
+    };
+    maps.extend(others);
+    // Boxes of more than 1,024 bytes, in which every swizzle goes through all its phases.
+    for (swizzle, inner) in [(Swizzle::B32, 16), (Swizzle::B64, 32), (Swizzle::B128, 40)] {
+        let (dimensions, tile) = (vec![40, 40], vec![inner, 40]);
+        maps.push(TensorMap { dimensions, tile, swizzle, ..maps[4].clone() });
+    }
+    maps.push(strided);
+    maps
+}
+
+fn corners(rank: usize) -> Vec<Vec<i32>> {
+    let mut rng = random(rank as u64);
+    let mut corners = vec![vec![0; rank], vec![-3; rank], vec![1; rank], vec![100; rank]];
+    corners.extend((0..4).map(|_| (0..rank).map(|_| rng.i32(-8..40)).collect()));
+    corners
+}
+
+fn init() {
+    if special::thread_index() == 0 {
+        mbarrier::init(BARRIER, 1);
+        fence::mbarrier_init();
+    }
+    barrier::sync_threads();
+}
+
+#[test]
+fn loads() {
+    let mut data = Aligned([0u8; 32768]);
+    random(9).fill(&mut data.0);
+    let mut bytes = vec![0u8; 4096];
+    let count = maps(0).len();
+    for which in 0..count {
+        let rank = maps(0)[which].tile.len();
+        for corner in corners(rank) {
+            let mut memory = Memory::new();
+            let map = maps(memory.read_only(&data.0)).swap_remove(which);
+            let out = memory.read_write(&mut bytes);
+            let (size, handle) = (map.box_bytes(), memory.tensor_map(map.clone()).unwrap());
+            run(&cta(32), &memory, || {
+                init();
+                if special::thread_index() == 0 {
+                    mbarrier::arrive_expect(BARRIER, size);
+                    tma::prefetch(handle);
+                    tma::load(handle, shared::base(), BARRIER, &corner);
+                }
+                mbarrier::wait(BARRIER, 0);
+                for i in (4 * special::thread_index()..size).step_by(128) {
+                    let at = (out as *mut u32).wrapping_add(i as usize / 4);
+                    global::store_u32(at, shared::load_u32(shared::base() + i));
+                }
+            });
+            drop(memory);
+            let expected = image(&map, &data.0, &corner);
+            assert_eq!(&bytes[..size as usize], expected, "{map:?} at {corner:?}");
+        }
+    }
+}
+
+/// What was loaded from one tensor and stored to another of the same shape at the same place agrees with it
+/// there, and nothing else changes.
+#[test]
+fn stores() {
+    let mut data = Aligned([0u8; 32768]);
+    random(10).fill(&mut data.0);
+    for which in 0..maps(0).len() {
+        let rank = maps(0)[which].tile.len();
+        for corner in corners(rank) {
+            let mut copy = Aligned([0u8; 32768]);
+            let mut memory = Memory::new();
+            let map = maps(memory.read_only(&data.0)).swap_remove(which);
+            let to = memory.read_write(&mut copy.0);
+            let target = TensorMap { address: to, ..map.clone() };
+            let size = map.box_bytes();
+            let source = memory.tensor_map(map.clone()).unwrap();
+            let target = memory.tensor_map(target).unwrap();
+            run(&cta(32), &memory, || {
+                init();
+                if special::thread_index() == 0 {
+                    mbarrier::arrive_expect(BARRIER, size);
+                    tma::load(source, shared::base(), BARRIER, &corner);
+                    mbarrier::wait(BARRIER, 0);
+                    tma::store(target, shared::base(), &corner);
+                    bulk::commit();
+                    bulk::wait(0);
+                }
+            });
+            drop(memory);
+            assert_eq!(image(&map, &copy.0, &corner), image(&map, &data.0, &corner), "{map:?}");
+            let inside = |at: &[u8]| at.iter().filter(|byte| **byte != 0).count();
+            assert_eq!(inside(&copy.0), inside(&image(&map, &data.0, &corner)), "{map:?}");
+        }
+    }
+}
