@@ -12,6 +12,9 @@
 #![allow(clippy::identity_op, clippy::erasing_op, clippy::eq_op)]
 #![cfg_attr(target_arch = "nvptx64", feature(abi_ptx, asm_experimental_arch))]
 
+#[cfg(feature = "simt")]
+extern crate std;
+
 pub mod abi;
 pub mod decode;
 pub mod launch;

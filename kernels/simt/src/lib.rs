@@ -6,6 +6,7 @@ mod machine;
 mod memory;
 mod ptx;
 mod report;
+mod svg;
 mod tensor_map;
 mod trace;
 

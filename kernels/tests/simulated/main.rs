@@ -3,7 +3,8 @@
 mod injected;
 mod problem;
 
-use oxmla_simt::Timing;
+use oxmla_kernels::simulate::{DenseDecode, ElementType, Error};
+use oxmla_simt::{Event, Timing};
 use problem::{Problem, Shape};
 
 /// Probabilities and outputs are rounded to bf16, half a unit in the last place or 2^−8 each: what an output
@@ -74,4 +75,52 @@ fn several_query_tokens_behind_a_causal_mask() {
 fn several_kv_heads() {
     let shape = Shape { lengths: vec![100, 64], s_q: 2, h_q: 8, h_k: 2, parts: 2, causal: true };
     check(shape, 0, Timing::Late);
+}
+
+/// The trace of a CTA has the two multiplying warpgroups at work at the same time, and the producer's copies.
+#[test]
+fn traces_show_the_pipeline() {
+    let problem = Problem::new(one_head(&[256], 1, 64, 1), 1);
+    let (_, trace) = problem.run_as(|launch| launch.trace(true)).expect("the kernel is right");
+    let of = |warp, event| trace.spans.iter().filter(move |s| (s.warp, s.event) == (warp, event));
+    // Per block: 36 steps of the scores, 4 of each half of the output; 9 boxes, and as many of Q once.
+    assert_eq!(of(0, Event::Multiply).count(), 4 * 40);
+    assert_eq!(of(4, Event::Multiply).count(), 4 * 4);
+    assert_eq!(of(8, Event::Copy).count(), 5 * 9);
+    assert!(of(8, Event::Mbarrier).count() > 0 && of(4, Event::Barrier).count() > 0);
+    assert!(trace.svg([0; 3]).is_some());
+}
+
+/// Arguments that do not fit together are refused by name.
+#[test]
+fn arguments_are_checked() {
+    let (q, cache, mut out, mut lse) = ([0; 576], [0; 64 * 576], [0; 512], [0.0]);
+    let mut refused = |change: fn(&mut DenseDecode)| {
+        let mut step = DenseDecode {
+            element: ElementType::F16,
+            s_q: 1,
+            h_q: 1,
+            h_k: 1,
+            lengths: &[0],
+            block_table: &[0],
+            q: &q,
+            kv_cache: &cache,
+            out: &mut out,
+            lse: &mut lse,
+            softmax_scale: 1.0,
+            causal: false,
+            parts: 1,
+        };
+        change(&mut step);
+        match step.run(|launch| launch) {
+            Err(Error::Argument { name, .. }) => name,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(refused(|step| step.s_q = 2), "q");
+    assert_eq!(refused(|step| step.h_k = 2), "h_q");
+    assert_eq!(refused(|step| step.h_k = 0), "h_k");
+    assert_eq!(refused(|step| step.parts = 0), "parts");
+    assert_eq!(refused(|step| step.lengths = &[]), "lengths");
+    assert_eq!(refused(|step| step.kv_cache = &[]), "kv_cache");
 }

@@ -1,11 +1,9 @@
 //! A decode step in host memory, what the kernels make of it in the SIMT machine, and what is right.
 
 use half::bf16;
-use oxmla_kernels::abi::{DenseDecodeParams, Rows};
-use oxmla_kernels::decode::dense::config;
-use oxmla_kernels::tile::swizzle::TILE_BYTES;
-use oxmla_kernels::{launch, simulate};
-use oxmla_simt::{Launch, Memory, Report, Swizzle, TensorMap, Timing, Trace};
+use half::slice::HalfFloatSliceExt;
+use oxmla_kernels::simulate::{DenseDecode, ElementType, Error};
+use oxmla_simt::{Launch, Timing, Trace};
 
 const D_QK: usize = 576;
 const D_V: usize = 512;
@@ -68,76 +66,38 @@ impl Problem {
     }
 
     /// Runs both kernels.
-    pub fn run(&self, seed: u64, timing: Timing) -> Result<Outcome, Box<Report>> {
+    pub fn run(&self, seed: u64, timing: Timing) -> Result<Outcome, Error> {
         self.run_as(|launch| launch.seed(seed).timing(timing)).map(|(outcome, _)| outcome)
     }
 
     /// Runs both kernels, each launch changed by `configure`. The trace is that of the decode kernel.
-    pub fn run_as(
-        &self,
-        configure: impl Fn(Launch) -> Launch,
-    ) -> Result<(Outcome, Trace), Box<Report>> {
+    pub fn run_as(&self, configure: impl Fn(Launch) -> Launch) -> Result<(Outcome, Trace), Error> {
         let Shape { lengths, s_q, h_q, h_k, parts, causal } = &self.shape;
-        let (s_q, h_q, h_k, batch) = (*s_q, *h_q, *h_k, lengths.len());
-        let rows = Rows::pack(s_q as u32, h_q as u32, h_k as u32);
-        let tiles = rows.tiles();
-        let mut out = vec![bf16::NAN; batch * s_q * h_q * D_V];
+        let (s_q, h_q, batch) = (*s_q, *h_q, lengths.len());
+        let mut out = vec![bf16::NAN.to_bits(); batch * s_q * h_q * D_V];
         let mut lse = vec![f32::NAN; batch * h_q * s_q];
-        let partial_rows = (2 * parts * tiles * 64) as usize;
-        let mut partial_out = vec![0f32; partial_rows * D_V];
-        let mut partial_lse = vec![0f32; partial_rows];
-
-        let mut memory = Memory::new();
-        let q = memory.read_only(&self.q);
-        let cache = memory.read_only(&self.cache);
-        let params = DenseDecodeParams {
-            lengths: memory.read_only(lengths),
-            block_table: memory.read_only(&self.table),
-            out: memory.uninitialised(&mut out),
-            lse: memory.uninitialised(&mut lse),
-            partial_out: memory.uninitialised(&mut partial_out),
-            partial_lse: memory.uninitialised(&mut partial_lse),
-            out_stride_batch: (s_q * h_q * D_V) as u64,
-            out_stride_token: (h_q * D_V) as u64,
-            out_stride_head: D_V as u64,
-            lse_stride_batch: (h_q * s_q) as u64,
-            lse_stride_head: s_q as u64,
-            table_stride: self.blocks_per_request as u32,
-            batch: batch as u32,
+        let step = DenseDecode {
+            element: ElementType::Bf16,
+            s_q: s_q as u32,
+            h_q: h_q as u32,
+            h_k: *h_k as u32,
+            lengths,
+            block_table: &self.table,
+            q: self.q.reinterpret_cast(),
+            kv_cache: self.cache.reinterpret_cast(),
+            out: &mut out,
+            lse: &mut lse,
+            softmax_scale: self.scale,
+            causal: *causal,
             parts: *parts,
-            rows,
-            causal: u32::from(*causal),
-            scale_log2: self.scale * std::f32::consts::LOG2_E,
-            reserved: 0,
         };
-        let map = |address, rows: [usize; 3], strides: [usize; 3]| TensorMap {
-            address,
-            element_bytes: 2,
-            dimensions: [D_QK].iter().chain(&rows).map(|&d| d as u64).collect(),
-            strides: strides.iter().map(|&s| 2 * s as u64).collect(),
-            tile: vec![64, 64, 1, 1],
-            element_strides: vec![1; 4],
-            swizzle: Swizzle::B128,
-        };
-        let (list, groups) = (rows.rows as usize, rows.groups as usize);
-        let blocks = self.cache.len() / (BLOCK * h_k * D_QK);
-        let q_map = map(q, [list, groups, batch], [D_QK, list * D_QK, s_q * h_q * D_QK]);
-        let kv_map = map(cache, [BLOCK, h_k, blocks], [h_k * D_QK, D_QK, BLOCK * h_k * D_QK]);
-        let q_map = memory.tensor_map(q_map).expect("a valid map");
-        let kv_map = memory.tensor_map(kv_map).expect("a valid map");
-
-        let decode = configure(geometry(&launch::DENSE_DECODE_BF16, [tiles, *parts, 1]))
-            .shared_buffers(&buffers())
-            .run(&memory, || simulate::dense_decode_bf16(q_map, kv_map, &params))?;
-        configure(geometry(&launch::COMBINE_BF16, [batch as u32 * tiles * 8, 1, 1]))
-            .run(&memory, || simulate::combine_bf16(&params))?;
-        drop(memory);
+        let trace = step.run(configure)?;
         let outcome = Outcome {
-            out: out.iter().map(|x| x.to_f64()).collect(),
+            out: out.iter().map(|&bits| bf16::from_bits(bits).to_f64()).collect(),
             lse: lse.iter().map(|&x| x.into()).collect(),
             magnitude: Vec::new(),
         };
-        Ok((outcome, decode))
+        Ok((outcome, trace))
     }
 
     /// The same in f64.
@@ -170,23 +130,6 @@ impl Problem {
         let at = ((id * BLOCK + position % BLOCK) * self.shape.h_k + kv_head) * D_QK;
         &self.cache[at..at + D_QK]
     }
-}
-
-/// Each tile of the decode kernel's shared memory: no operand of a multiply spans two of Q, a stage of K and P.
-fn buffers() -> [std::ops::Range<u32>; 4] {
-    let from = |start, bytes| start..start + bytes;
-    [
-        from(config::Q, config::BLOCK_BYTES),
-        from(config::K, config::BLOCK_BYTES),
-        from(config::K + config::BLOCK_BYTES, config::BLOCK_BYTES),
-        from(config::P, TILE_BYTES),
-    ]
-}
-
-fn geometry(kernel: &launch::Kernel, grid: [u32; 3]) -> Launch {
-    Launch::new(kernel.name, grid, kernel.threads)
-        .shared_bytes(kernel.shared_bytes)
-        .stack_bytes(512 * 1024)
 }
 
 /// Probabilities of a row, and its LSE.

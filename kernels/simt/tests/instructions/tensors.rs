@@ -83,7 +83,7 @@ fn maps(address: u64) -> Vec<TensorMap> {
     };
     maps.extend(others);
     // Boxes of more than 1,024 bytes, in which every swizzle goes through all its phases.
-    for (swizzle, inner) in [(Swizzle::B32, 16), (Swizzle::B64, 32), (Swizzle::B128, 40)] {
+    for (swizzle, inner) in [(Swizzle::B32, 16), (Swizzle::B64, 32), (Swizzle::B128, 64)] {
         let (dimensions, tile) = (vec![40, 40], vec![inner, 40]);
         maps.push(TensorMap { dimensions, tile, swizzle, ..maps[4].clone() });
     }

@@ -1,0 +1,9 @@
+//! The kernels in the SIMT machine.
+//!
+//! [`entry`] has the entry points, for a launch of one's own; [`DenseDecode`] is a whole decode step over host
+//! memory, launched as on the device.
+
+pub mod entry;
+mod step;
+
+pub use step::{DenseDecode, ElementType, Error};

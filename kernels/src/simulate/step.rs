@@ -1,0 +1,225 @@
+//! A decode step over host memory.
+
+use core::fmt;
+use std::boxed::Box;
+use std::ops::Range;
+use std::vec;
+use std::vec::Vec;
+
+use oxmla_simt::{InvalidTensorMap, Launch, Memory, Report, Swizzle, TensorMap, Trace};
+
+use super::entry;
+use crate::abi::{DenseDecodeParams, Rows};
+use crate::decode::combine::CTAS_PER_TILE;
+use crate::decode::dense::config;
+use crate::decode::schedule::BLOCK_TOKENS;
+use crate::launch::{self, Kernel};
+use crate::tile::swizzle::TILE_BYTES;
+
+/// Element type of queries, cache and output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ElementType {
+    /// bfloat16.
+    Bf16,
+    /// IEEE half precision.
+    F16,
+}
+
+/// One decode step, dense decode and combine, over contiguous tensors in host memory. 16-bit floats are given
+/// as their bits.
+pub struct DenseDecode<'a> {
+    /// Element type of `q`, `kv_cache` and `out`.
+    pub element: ElementType,
+    /// Query tokens per request.
+    pub s_q: u32,
+    /// Query heads.
+    pub h_q: u32,
+    /// KV heads; divides `h_q`.
+    pub h_k: u32,
+    /// `[batch]`: cached tokens.
+    pub lengths: &'a [i32],
+    /// `[batch, blocks per request]`: block ids.
+    pub block_table: &'a [i32],
+    /// `[batch, s_q, h_q, 576]`, 16-byte aligned.
+    pub q: &'a [u16],
+    /// `[blocks, 64, h_k, 576]`, 16-byte aligned.
+    pub kv_cache: &'a [u16],
+    /// `[batch, s_q, h_q, 512]`, 16-byte aligned.
+    pub out: &'a mut [u16],
+    /// `[batch, h_q, s_q]`.
+    pub lse: &'a mut [f32],
+    /// Factor of the scores.
+    pub softmax_scale: f32,
+    /// Whether query token `i` sees only the first `length − (s_q − 1 − i)` tokens.
+    pub causal: bool,
+    /// CTAs that share the tokens of a tile.
+    pub parts: u32,
+}
+
+/// Why a step did not run to its end.
+#[derive(Debug)]
+pub enum Error {
+    /// An argument does not fit the others.
+    Argument {
+        /// Name of the field.
+        name: &'static str,
+        /// Elements or value that it should have.
+        expected: usize,
+        /// What it has.
+        actual: usize,
+    },
+    /// A tensor cannot be described to TMA: its address is not 16-byte aligned, or it is empty.
+    Tensor(InvalidTensorMap),
+    /// A kernel broke a rule.
+    Kernel(Box<Report>),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Argument { name, expected, actual } => {
+                write!(f, "{name}: expected {expected}, got {actual}")
+            }
+            Self::Tensor(error) => error.fmt(f),
+            Self::Kernel(report) => report.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl From<InvalidTensorMap> for Error {
+    fn from(error: InvalidTensorMap) -> Self {
+        Self::Tensor(error)
+    }
+}
+
+impl From<Box<Report>> for Error {
+    fn from(report: Box<Report>) -> Self {
+        Self::Kernel(report)
+    }
+}
+
+impl DenseDecode<'_> {
+    /// Runs both kernels, each launch changed by `configure` (seed, timing, trace). Returns the trace of the
+    /// decode kernel.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn run(self, configure: impl Fn(Launch) -> Launch) -> Result<Trace, Error> {
+        self.check()?;
+        let rows = Rows::pack(self.s_q, self.h_q, self.h_k);
+        let (tiles, batch) = (rows.tiles(), self.lengths.len() as u32);
+        let partial_rows = (2 * self.parts * tiles * config::TILE) as usize;
+        let mut partial_out = vec![0f32; partial_rows * config::D_LATENT as usize];
+        let mut partial_lse = vec![0f32; partial_rows];
+        let [q_map, kv_map] = self.maps(&rows, batch);
+
+        let mut memory = Memory::new();
+        memory.read_only(self.q);
+        memory.read_only(self.kv_cache);
+        let params = DenseDecodeParams {
+            lengths: memory.read_only(self.lengths),
+            block_table: memory.read_only(self.block_table),
+            out: memory.uninitialised(self.out),
+            lse: memory.uninitialised(self.lse),
+            partial_out: memory.uninitialised(&mut partial_out),
+            partial_lse: memory.uninitialised(&mut partial_lse),
+            out_stride_batch: u64::from(self.s_q * self.h_q * config::D_LATENT),
+            out_stride_token: u64::from(self.h_q * config::D_LATENT),
+            out_stride_head: config::D_LATENT.into(),
+            lse_stride_batch: u64::from(self.h_q * self.s_q),
+            lse_stride_head: self.s_q.into(),
+            table_stride: self.block_table.len() as u32 / batch.max(1),
+            batch,
+            parts: self.parts,
+            rows,
+            causal: self.causal.into(),
+            scale_log2: self.softmax_scale * core::f32::consts::LOG2_E,
+            reserved: 0,
+        };
+        let (q, kv) = (memory.tensor_map(q_map)?, memory.tensor_map(kv_map)?);
+        let (dense, combine) = match self.element {
+            ElementType::Bf16 => (launch::DENSE_DECODE_BF16, launch::COMBINE_BF16),
+            ElementType::F16 => (launch::DENSE_DECODE_F16, launch::COMBINE_F16),
+        };
+        let trace = configure(geometry(&dense, [tiles, self.parts, 1]))
+            .shared_buffers(&buffers())
+            .run(&memory, || match self.element {
+                ElementType::Bf16 => entry::dense_decode_bf16(q, kv, &params),
+                ElementType::F16 => entry::dense_decode_f16(q, kv, &params),
+            })?;
+        configure(geometry(&combine, [batch * tiles * CTAS_PER_TILE, 1, 1])).run(
+            &memory,
+            || match self.element {
+                ElementType::Bf16 => entry::combine_bf16(&params),
+                ElementType::F16 => entry::combine_f16(&params),
+            },
+        )?;
+        Ok(trace)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let (s_q, h_q, h_k) = (self.s_q as usize, self.h_q as usize, self.h_k as usize);
+        let (batch, d_qk) = (self.lengths.len(), config::D_QK as usize);
+        let rows = batch * s_q * h_q;
+        let block = BLOCK_TOKENS as usize * h_k * d_qk;
+        let whole = |n: usize, of: usize| n.checked_rem(of).map_or(0, |rest| n - rest);
+        let expectations = [
+            ("s_q", s_q.max(1), s_q),
+            ("h_k", h_k.max(1), h_k),
+            ("h_q", whole(h_q, h_k).max(h_k), h_q),
+            ("parts", self.parts.max(1) as usize, self.parts as usize),
+            ("lengths", batch.max(1), batch),
+            ("q", rows * d_qk, self.q.len()),
+            ("out", rows * config::D_LATENT as usize, self.out.len()),
+            ("lse", rows, self.lse.len()),
+            ("block_table", whole(self.block_table.len(), batch), self.block_table.len()),
+            ("kv_cache", whole(self.kv_cache.len(), block).max(block), self.kv_cache.len()),
+        ];
+        let wrong = expectations.into_iter().find(|(_, expected, actual)| expected != actual);
+        wrong.map_or(Ok(()), |(name, expected, actual)| {
+            Err(Error::Argument { name, expected, actual })
+        })
+    }
+
+    /// The tensor maps of `q` and `kv_cache`, as [`config`] describes them.
+    fn maps(&self, rows: &Rows, batch: u32) -> [TensorMap; 2] {
+        let d_qk = config::D_QK;
+        let block = BLOCK_TOKENS * self.h_k * d_qk;
+        let blocks = self.kv_cache.len() as u32 / block;
+        let map = |tensor: &[u16], others: [u32; 3], strides: [u32; 3]| TensorMap {
+            address: tensor.as_ptr() as u64,
+            element_bytes: 2,
+            dimensions: [d_qk].iter().chain(&others).map(|&d| d.into()).collect(),
+            strides: strides.iter().map(|&s| 2 * u64::from(s)).collect(),
+            tile: Vec::from([config::TILE, config::TILE, 1, 1]),
+            element_strides: Vec::from([1; 4]),
+            swizzle: Swizzle::B128,
+        };
+        let request = self.s_q * self.h_q * d_qk;
+        [
+            map(self.q, [rows.rows, rows.groups, batch], [d_qk, rows.rows * d_qk, request]),
+            map(self.kv_cache, [BLOCK_TOKENS, self.h_k, blocks], [self.h_k * d_qk, d_qk, block]),
+        ]
+    }
+}
+
+fn geometry(kernel: &Kernel, grid: [u32; 3]) -> Launch {
+    // Without optimisation a fragment is copied from frame to frame.
+    let stack_bytes = if cfg!(debug_assertions) { 512 * 1024 } else { 256 * 1024 };
+    Launch::new(kernel.name, grid, kernel.threads)
+        .cluster([kernel.cluster, 1, 1])
+        .shared_bytes(kernel.shared_bytes)
+        .stack_bytes(stack_bytes)
+}
+
+/// What no operand of a multiply of the decode kernel may leave: Q, each stage of K, P.
+fn buffers() -> [Range<u32>; 2 + config::STAGES as usize] {
+    let stage = |i: usize| config::K + i as u32 * config::BLOCK_BYTES;
+    core::array::from_fn(|i| match i {
+        0 => config::Q..config::Q + config::BLOCK_BYTES,
+        1 => config::P..config::P + TILE_BYTES,
+        _ => stage(i - 2)..stage(i - 1),
+    })
+}
