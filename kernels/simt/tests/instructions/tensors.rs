@@ -110,7 +110,7 @@ fn init() {
 fn loads() {
     let mut data = Aligned([0u8; 32768]);
     random(9).fill(&mut data.0);
-    let mut bytes = vec![0u8; 4096];
+    let mut bytes = vec![0u8; 8192];
     let count = maps(0).len();
     for which in 0..count {
         let rank = maps(0)[which].tile.len();
