@@ -5,17 +5,24 @@ use seq_macro::seq;
 
 use super::rows;
 use crate::ptx::math;
+use crate::ptx::registers;
 use crate::ptx::warp;
 use crate::ptx::wgmma::{Acc64, Acc256, FragmentA};
 use crate::tile::element::Element;
 
-/// A running maximum below every real score, and finite: the difference of two of them is 0, not NaN.
-const NO_MAXIMUM: f32 = -1.0e30;
+/// A reference below every real score, and finite: the difference of two of them is 0, not NaN.
+const NO_REFERENCE: f32 = -1.0e30;
+
+/// How far, in powers of two, a score may exceed the reference before the reference moves. Probabilities then
+/// reach 256, which neither 16-bit type nor f32 minds, and the outputs are hardly ever rescaled: with exact
+/// maxima, random scores rescaled them in every other block of a 4,096-token request.
+const SLACK: f32 = 8.0;
 
 /// State of the two rows that a thread holds.
 pub struct OnlineSoftmax {
-    /// Largest scaled score so far, the same in the four threads that share a row.
-    maximum: [f32; 2],
+    /// What probabilities are relative to, in powers of two: at most [`SLACK`] below the largest scaled score
+    /// so far, and the same in the four threads that share a row.
+    reference: [f32; 2],
     /// Sum of probabilities so far, over this thread's columns alone.
     sum: [f32; 2],
 }
@@ -32,28 +39,30 @@ impl OnlineSoftmax {
     /// No score seen yet.
     #[inline(always)]
     pub fn new() -> Self {
-        Self { maximum: [NO_MAXIMUM; 2], sum: [0.0; 2] }
+        Self { reference: [NO_REFERENCE; 2], sum: [0.0; 2] }
     }
 
-    /// Turns `scores` into probabilities relative to the new maximum and returns the factors that bring
-    /// earlier results of the two rows to it.
+    /// Turns `scores` into probabilities and returns the factors that bring earlier results of the two rows to
+    /// the same reference.
     #[inline(always)]
     pub fn step(&mut self, scores: &mut Acc64, scale_log2: f32) -> [f32; 2] {
-        let mut largest = [scores[0], scores[2]];
-        seq!(N in 0..32 {
-            largest[N / 2 % 2] = math::max(largest[N / 2 % 2], scores[N]);
-        });
+        let largest = row_maxima(scores);
         let mut factor = [0.0; 2];
         seq!(R in 0..2 {
-            let new = math::max(self.maximum[R], quad_max(largest[R]) * scale_log2);
-            factor[R] = math::exp2(self.maximum[R] - new);
-            self.maximum[R] = new;
+            let maximum = quad_max(largest[R]) * scale_log2;
+            let moves = maximum > self.reference[R] + SLACK;
+            let reference = if moves { maximum } else { self.reference[R] };
+            factor[R] = math::exp2(self.reference[R] - reference);
+            self.reference[R] = reference;
             self.sum[R] *= factor[R];
         });
         seq!(N in 0..32 {
-            scores[N] = math::exp2(math::fma(scores[N], scale_log2, -self.maximum[N / 2 % 2]));
+            scores[N] = math::exp2(math::fma(scores[N], scale_log2, -self.reference[N / 2 % 2]));
             self.sum[N / 2 % 2] += scores[N];
         });
+        // Left to itself, the compiler adds up among the multiplies that overwrite `scores`, and ptxas then
+        // serialises them all (C7514).
+        registers::settle(&mut self.sum);
         factor
     }
 
@@ -64,7 +73,7 @@ impl OnlineSoftmax {
         seq!(R in 0..2 {
             let sum = quad_sum(self.sum[R]);
             result.normaliser[R] = if sum == 0.0 { 0.0 } else { math::recip(sum) };
-            result.log2_sum[R] = self.maximum[R] + math::log2(sum);
+            result.log2_sum[R] = self.reference[R] + math::log2(sum);
         });
         result
     }
@@ -98,7 +107,7 @@ pub fn pack<E: Element>(p: &Acc64) -> [FragmentA; 4] {
 }
 
 /// Multiplies the two rows of an accumulator by their factors; skipped when that changes nothing in the
-/// whole warp, which is most of the time once the maxima have settled.
+/// whole warp, which is most of the time.
 #[inline(always)]
 pub fn scale_rows(o: &mut Acc256, factor: [f32; 2]) {
     if warp::all(factor[0] == 1.0 && factor[1] == 1.0) {
@@ -107,6 +116,21 @@ pub fn scale_rows(o: &mut Acc256, factor: [f32; 2]) {
     seq!(N in 0..128 {
         o[N] *= factor[N / 2 % 2];
     });
+}
+
+/// Largest score of each row among this thread's columns: four chains of comparisons a row, for a single one
+/// of 16 would take the latency of each.
+#[inline(always)]
+fn row_maxima(scores: &Acc64) -> [f32; 2] {
+    let mut largest = [
+        [scores[0], scores[1], scores[4], scores[5]],
+        [scores[2], scores[3], scores[6], scores[7]],
+    ];
+    seq!(N in 8..32 {
+        let chain = &mut largest[N / 2 % 2][N / 4 % 2 * 2 + N % 2];
+        *chain = math::max(*chain, scores[N]);
+    });
+    largest.map(|[a, b, c, d]| math::max(math::max(a, b), math::max(c, d)))
 }
 
 /// Largest value among the four threads that share a row.

@@ -31,8 +31,15 @@ pub unsafe fn increase<const COUNT: u32>() {
 /// `value`, of which the compiler knows nothing: no instruction at all. What is computed from it inside a
 /// loop stays there, in a few instructions, instead of being kept in registers across the loop.
 #[inline(always)]
-pub fn opaque(mut value: u64) -> u64 {
+pub fn opaque(mut value: u32) -> u32 {
     // SAFETY: an empty template.
-    unsafe { asm!("// {0}", inout(reg64) value, options(nostack)) };
+    unsafe { asm!("// {0}", inout(reg32) value, options(nostack)) };
     value
+}
+
+/// Values that are computed by now: no instruction at all, but the arithmetic behind them does not sink below.
+#[inline(always)]
+pub fn settle(values: &mut [f32; 2]) {
+    // SAFETY: an empty template.
+    unsafe { asm!("// {0} {1}", inout(reg32) values[0], inout(reg32) values[1], options(nostack)) };
 }

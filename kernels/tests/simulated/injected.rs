@@ -8,11 +8,9 @@ use oxmla_simt::{Change, Injection};
 use crate::problem::{Problem, Shape};
 
 /// What the kernel can do without, per file: how many places, and why.
-const REDUNDANT: [(Change, &str, usize); 3] = [
+const REDUNDANT: [(Change, &str, usize); 2] = [
     // The second part of the scores goes on with accumulators that nothing has touched.
     (Change::DropRegisterFence, "dense/left.rs", 1),
-    // The scores in flight behind the output update need not be complete; ptxas wants it so.
-    (Change::ShortenMultiplyWait, "dense/left.rs", 1),
     // The left warpgroup publishes P after it has waited for the same tiles.
     (Change::DropMbarrierWait, "dense/right.rs", 1),
 ];
