@@ -26,7 +26,7 @@ pub struct Guarded<T, const RANK: usize> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot<T, const RANK: usize> {
     layout: Layout<RANK>,
-    /// The tensor from its first to its last element.
+    /// The tensor from its first to its last element, and the canaries around it.
     values: Vec<T>,
 }
 
@@ -68,15 +68,15 @@ impl<T: Pod + Send + Sync, const RANK: usize> Guarded<T, RANK> {
     /// # Errors
     /// If a byte was written that is not the tensor's.
     pub fn snapshot(&self) -> Result<Snapshot<T, RANK>> {
-        let margin = GUARD / size_of::<T>();
-        let mut all = vec![T::zeroed(); 2 * margin + self.layout.extent()];
-        self.buffer.read(0, bytemuck::cast_slice_mut(&mut all))?;
+        let margin = Snapshot::<T, RANK>::MARGIN;
+        let mut values = vec![T::zeroed(); 2 * margin + self.layout.extent()];
+        self.buffer.read(0, bytemuck::cast_slice_mut(&mut values))?;
         let starts = self.row_starts();
         let ends = starts.iter().map(|start| start + self.layout.shape[RANK - 1]);
-        let gap_ends = starts.iter().map(|start| margin + start).chain([all.len()]);
+        let gap_ends = starts.iter().map(|start| margin + start).chain([values.len()]);
         let gap_starts = [0].into_iter().chain(ends.map(|end| margin + end));
         for (start, end) in gap_starts.zip(gap_ends) {
-            let touched = all[start..end].iter().position(|value| !is_canary(value));
+            let touched = values[start..end].iter().position(|value| !is_canary(value));
             if let Some(offset) = touched {
                 let place = (start + offset) as i64 - margin as i64;
                 anyhow::bail!(
@@ -84,7 +84,6 @@ impl<T: Pod + Send + Sync, const RANK: usize> Guarded<T, RANK> {
                 );
             }
         }
-        let values = all[margin..margin + self.layout.extent()].to_vec();
         Ok(Snapshot { layout: self.layout, values })
     }
 
@@ -116,18 +115,23 @@ impl<T: Pod + Send + Sync, const RANK: usize> Guarded<T, RANK> {
     }
 }
 
+impl<T, const RANK: usize> Snapshot<T, RANK> {
+    /// Canaries before the first element.
+    const MARGIN: usize = GUARD / size_of::<T>();
+}
+
 impl<T: Copy, const RANK: usize> Snapshot<T, RANK> {
     /// The innermost row that starts at `index`.
     #[must_use]
     pub fn row(&self, index: [usize; RANK]) -> &[T] {
-        let start = self.layout.offset(index);
+        let start = Self::MARGIN + self.layout.offset(index);
         &self.values[start..start + self.layout.shape[RANK - 1]]
     }
 
     /// One element.
     #[must_use]
     pub fn at(&self, index: [usize; RANK]) -> T {
-        self.values[self.layout.offset(index)]
+        self.values[Self::MARGIN + self.layout.offset(index)]
     }
 }
 
@@ -164,7 +168,7 @@ mod tests {
             assert!(tensor.is_untouched()?);
             write(&mut tensor, offset)?;
             assert!(!tensor.is_untouched()?);
-            assert_eq!(tensor.snapshot()?.values[offset as usize], 1.0);
+            assert_eq!(tensor.snapshot()?.values[256 + offset as usize], 1.0);
         }
         for offset in [-256, -1, 3, 4, 8, 19, 23, 28, 283] {
             let mut tensor = tensor()?;

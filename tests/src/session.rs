@@ -73,7 +73,7 @@ impl Session {
         let mut scene = self.scene(case)?;
         scene.attend(&self.device, &self.stream)?;
         let results = scene.results()?;
-        let errors = self.verify(&scene)?;
+        let errors = verify::verify(&scene, &results, self.budget)?;
         scene.out.refill()?;
         scene.lse.refill()?;
         scene.attend(&self.device, &self.stream)?;
