@@ -5,7 +5,7 @@
 //! to the registers in between shows.
 
 use super::clock::ThreadId;
-use super::{WARP, Words, poison};
+use super::{Thread, WARP, Words, poison};
 use crate::report::{Fault, Kind};
 
 /// A fault of one thread of a warpgroup.
@@ -131,9 +131,15 @@ impl Tiles {
         }
     }
 
-    /// Checks the registers of the tiles that this wait has completed, named by it or not.
-    pub fn check_completed(&self) -> LaneOutcome<()> {
-        let mut completed = self.tiles.iter().filter(|tile| tile.pending == 0 && !tile.settled);
+    /// Checks the registers of the tiles that this wait has completed, named by it or not: of those that the
+    /// `threads` keep on their stacks, for elsewhere the memory may be gone.
+    pub fn check_completed(&self, threads: &[Thread]) -> LaneOutcome<()> {
+        let on_stacks = |tile: &Tile| {
+            let mut homes = threads.iter().zip(&tile.addresses);
+            homes.all(|(thread, address)| thread.stack.contains(address))
+        };
+        let completed = |tile: &&Tile| tile.pending == 0 && !tile.settled && on_stacks(tile);
+        let mut completed = self.tiles.iter().filter(completed);
         completed.try_for_each(|tile| tile.untouched(tile.addresses.iter().copied()))
     }
 
@@ -179,8 +185,9 @@ impl Tile {
         let expected = poison::word(self.id);
         for (lane, address) in addresses.enumerate() {
             let intact = |&i: &usize| {
-                // SAFETY: on the stack of a coroutine of this cluster, mapped for as long as the cluster
-                // lives. Volatile: the kernel may have ended the registers' life, which is to be found out.
+                // SAFETY: lent by `&mut` to the instruction that is executed, or on the stack of a coroutine
+                // of this cluster, which is mapped for as long as the cluster lives. Volatile: the kernel may
+                // have ended the registers' life, which is to be found out.
                 let word = unsafe { (address as *const u32).add(i).read_volatile() };
                 word == expected
             };

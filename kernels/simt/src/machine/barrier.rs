@@ -79,7 +79,7 @@ impl Cluster {
         }
         let barrier = &mut self.ctas[cta].barriers[id as usize];
         barrier.gathering = gathering;
-        // An incomplete last warp counts as a whole one where threads are counted in warps.
+        // A warp that is not complete counts as a whole one where threads are counted in warps.
         barrier.arrived += if threads == 0 { count } else { WARP as u32 };
         if threads != 0 && barrier.arrived > threads {
             let arrived = barrier.arrived;
@@ -132,9 +132,9 @@ impl Cluster {
         Then::Resume
     }
 
-    /// The threads of a warp.
+    /// The threads of a warp that have not ended.
     pub fn lanes(&self, warp: usize) -> impl Iterator<Item = ThreadId> + use<> {
         let group = &self.warps[warp];
-        members(group.first, group.all())
+        members(group.first, group.alive())
     }
 }

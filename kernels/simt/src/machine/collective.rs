@@ -57,10 +57,21 @@ impl Op {
                 | Self::SyncWarp
         )
     }
+
+    /// Whether threads that have ended are not waited for.
+    fn spares_the_ended(self) -> bool {
+        matches!(
+            self,
+            Self::BarSync { .. }
+                | Self::BarArrive { .. }
+                | Self::ClusterArrive { .. }
+                | Self::ClusterWait { .. }
+        )
+    }
 }
 
 /// A collective instruction that some threads have reached.
-struct Meeting {
+pub struct Meeting {
     op: Op,
     line: Line,
     required: u128,
@@ -89,11 +100,12 @@ impl Group {
         }
     }
 
-    pub fn all(&self) -> u128 {
-        self.all
+    /// Its threads that have not ended.
+    pub fn alive(&self) -> u128 {
+        self.all & !self.exited
     }
 
-    /// Adds a thread to the meeting it belongs to; returns the inputs of all once they are complete.
+    /// Adds a thread to the meeting it belongs to; returns it once it is complete.
     fn arrive(
         &mut self,
         thread: ThreadId,
@@ -101,7 +113,7 @@ impl Group {
         required: u128,
         input: Words,
         line: Line,
-    ) -> Outcome<Option<Vec<Words>>> {
+    ) -> Outcome<Option<Meeting>> {
         let lane = thread - self.first;
         let place = match self.meetings.iter().position(|m| m.required & required != 0) {
             Some(place) => place,
@@ -127,17 +139,24 @@ impl Group {
         if meeting.arrived != required {
             return Ok(None);
         }
-        Ok(Some(self.meetings.swap_remove(place).inputs))
+        Ok(Some(self.meetings.swap_remove(place)))
     }
 
-    /// Notes that a thread has ended; nobody may be waiting for it.
-    pub fn exit(&mut self, thread: ThreadId) -> Outcome<()> {
+    /// Notes that a thread has ended, which nobody may be waiting for, unless it is at a barrier; returns the
+    /// meeting that is complete without it.
+    pub fn exit(&mut self, thread: ThreadId) -> Outcome<Option<Meeting>> {
         let bit = 1 << (thread - self.first);
         self.exited |= bit;
-        match self.meetings.iter().find(|m| m.required & bit != 0) {
-            Some(meeting) => Err(absent(self.first, meeting.op, bit).in_line(meeting.line)),
-            None => Ok(()),
+        let Some(place) = self.meetings.iter().position(|m| m.required & bit != 0) else {
+            return Ok(None);
+        };
+        let meeting = &mut self.meetings[place];
+        if !meeting.op.spares_the_ended() {
+            return Err(absent(self.first, meeting.op, bit).in_line(meeting.line));
         }
+        meeting.required &= !bit;
+        let complete = meeting.arrived == meeting.required;
+        Ok(complete.then(|| self.meetings.swap_remove(place)))
     }
 }
 
@@ -187,16 +206,25 @@ impl Cluster {
     ) -> Outcome<()> {
         let warp = self.warp_of(thread);
         let group = &mut self.warps[warp];
-        let required = u128::from(mask) & group.all;
+        let present = if op.spares_the_ended() { group.alive() } else { group.all };
+        let required = u128::from(mask) & present;
         if required >> (thread - group.first) & 1 == 0 {
             let detail = format!("{op:?} with member mask {mask:#x}, without the lane itself");
             return Err(Fault::new(Kind::Operand, detail));
         }
-        let Some(mut words) = group.arrive(thread, op, required, input, line)? else {
-            self.threads[thread].state = State::Blocked(Wait::Collective(op));
-            return Ok(());
-        };
-        let first = group.first;
+        match group.arrive(thread, op, required, input, line)? {
+            Some(meeting) => self.hold(warp, meeting),
+            None => {
+                self.threads[thread].state = State::Blocked(Wait::Collective(op));
+                Ok(())
+            }
+        }
+    }
+
+    /// Executes the instruction that the lanes of a warp have met for.
+    pub fn hold(&mut self, warp: usize, meeting: Meeting) -> Outcome<()> {
+        let Meeting { op, line, required, inputs: mut words, .. } = meeting;
+        let first = self.warps[warp].first;
         let then = self.execute_warp(warp, op, required, &mut words, line)?;
         self.dismiss(first, required, &words, then);
         self.warps[warp].spare.push(words);
@@ -217,10 +245,11 @@ impl Cluster {
         };
         let group = &mut self.warpgroups[index].group;
         let (first, required) = (group.first, group.all);
-        let Some(mut words) = group.arrive(thread, op, required, input, line)? else {
+        let Some(meeting) = group.arrive(thread, op, required, input, line)? else {
             self.threads[thread].state = State::Blocked(Wait::Collective(op));
             return Ok(());
         };
+        let mut words = meeting.inputs;
         let then = self.execute_warpgroup(index, op, &mut words, line)?;
         self.dismiss(first, required, &words, then);
         self.warpgroups[index].group.spare.push(words);

@@ -27,6 +27,7 @@ pub mod warp;
 pub mod wgmma;
 pub mod worker;
 
+use std::ops::Range;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -86,6 +87,8 @@ pub struct Thread {
     pub result: Words,
     /// The machine function it called last.
     pub line: Option<Line>,
+    /// Addresses of its stack.
+    pub stack: Range<u64>,
 }
 
 /// A CTA.
@@ -143,7 +146,7 @@ impl Cluster {
         Self {
             ctas: (0..ctas).map(cta).collect(),
             threads: (0..threads)
-                .map(|_| Thread { state: State::Ready, result: [0; 8], line: None })
+                .map(|_| Thread { state: State::Ready, result: [0; 8], line: None, stack: 0..0 })
                 .collect(),
             warps: (0..ctas * warps_per_cta).map(warp).collect(),
             warpgroups: (0..ctas * groups_per_cta).map(&mut warpgroup).collect(),

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
-use corosensei::stack::DefaultStack;
+use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult};
 use fastrand::Rng;
 
@@ -82,6 +82,8 @@ impl<'a> Runner<'a> {
         let mut fibers = Vec::with_capacity(threads);
         for thread in 0..threads {
             let stack = stacks.pop().map_or_else(|| DefaultStack::new(stack_bytes), Ok)?;
+            let bounds = stack.limit().get() as u64..stack.base().get() as u64;
+            cluster.borrow_mut().threads[thread].stack = bounds;
             // SAFETY: the closure borrows the cluster and the kernel; `finish` ends every coroutine before
             // the borrows do.
             let fiber = unsafe {
@@ -182,7 +184,9 @@ impl Cluster {
         self.ctas[cta].alive -= 1;
         self.copies_left_at_exit(thread)?;
         let warp = self.warp_of(thread);
-        self.warps[warp].exit(thread)?;
+        if let Some(meeting) = self.warps[warp].exit(thread)? {
+            self.hold(warp, meeting)?;
+        }
         if let Some(group) = self.warpgroup_of(thread) {
             self.warpgroups[group].exit(thread)?;
         }

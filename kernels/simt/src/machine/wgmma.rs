@@ -37,7 +37,11 @@ pub struct Mma {
 /// Where A comes from.
 enum OperandA {
     Shared(Operand),
-    Fragments { addresses: Vec<u64>, values: Vec<[u32; 4]> },
+    /// The values, and where to compare them at the wait.
+    Fragments {
+        addresses: Vec<u64>,
+        values: Vec<[u32; 4]>,
+    },
 }
 
 /// A multiply in flight.
@@ -147,8 +151,14 @@ impl Cluster {
         line: Line,
     ) -> Outcome<OperandA> {
         if mma.fragment {
-            let addresses: Vec<u64> = words.iter().map(|w| w[2]).collect();
+            let first = self.warpgroups[index].group.first;
+            let mut addresses: Vec<u64> = words.iter().map(|w| w[2]).collect();
             let values = addresses.iter().map(|&address| fragment(address)).collect();
+            // Elsewhere than on the stack, the memory may be gone by the time of the wait.
+            let mut homes = self.threads[first..].iter().zip(&addresses);
+            if !homes.all(|(thread, address)| thread.stack.contains(address)) {
+                addresses.clear();
+            }
             return Ok(OperandA::Fragments { addresses, values });
         }
         let operand = self.operand(index, mma.a, 64, words[0][2], mma.transpose_a)?;
@@ -214,7 +224,8 @@ impl Cluster {
             }
         }
         let tiles = &self.warpgroups[index].tiles;
-        tiles.check_completed().map_err(|fault| fault.at(first))?;
+        let threads = &self.threads[first..first + WARPGROUP];
+        tiles.check_completed(threads).map_err(|fault| fault.at(first))?;
         let engine = self.warpgroups[index].engine;
         let cta = self.cta_of(first);
         let start = self.clocks.time(first);
@@ -254,7 +265,8 @@ impl Cluster {
 
 /// The A registers at an address, as they are now.
 fn fragment(address: u64) -> [u32; 4] {
-    // SAFETY: on the stack of a coroutine of this cluster, which is mapped for as long as the cluster lives.
+    // SAFETY: lent by `&` to the instruction that is executed, or on the stack of a coroutine of this cluster,
+    // which is mapped for as long as the cluster lives.
     // Volatile: the thread may have ended the registers' life, which is what the comparison is to find out.
     unsafe { (address as *const [u32; 4]).read_volatile() }
 }

@@ -46,6 +46,28 @@ fn barrier_of_the_threads_that_are_left() {
     });
 }
 
+/// Lanes that have ended are not waited for at barriers, whether they end before or after the others arrive.
+#[test]
+fn barriers_of_warps_with_ended_lanes() {
+    let got = collect(64, |thread| {
+        shared::store_u32(shared::base() + 4 * thread, thread);
+        if thread % 32 == 3 || thread == 31 {
+            return [0];
+        }
+        barrier::sync_threads();
+        // Thread 31 has ended, which orders nothing: its word is nobody's to read.
+        let other = if thread == 63 { 62 } else { thread ^ 32 };
+        let word = shared::load_u32(shared::base() + 4 * other);
+        barrier::sync(1, 64);
+        [word]
+    });
+    for (thread, [word]) in got.into_iter().enumerate() {
+        let ended = thread % 32 == 3 || thread == 31;
+        let other = if thread == 63 { 62 } else { thread as u32 ^ 32 };
+        assert_eq!(word, if ended { 0 } else { other });
+    }
+}
+
 /// A ring of one word, full and empty, over many phases.
 #[test]
 fn mbarriers_as_a_ring() {
