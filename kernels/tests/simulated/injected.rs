@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use oxmla_kernels::simulate::ElementType;
 use oxmla_simt::{Change, Injection};
 
 use crate::problem::{Problem, Shape};
@@ -20,7 +21,7 @@ fn every_bug_is_found() {
     // Requests of one part and of two, with and without a tail, in the first block and in a later one.
     let lengths = vec![30, 150, 64, 200, 20];
     let shape = Shape { lengths, s_q: 1, h_q: 16, h_k: 1, parts: 2, causal: false };
-    let problem = Problem::new(shape, 3);
+    let problem = Problem::new(shape, ElementType::Bf16, 3);
     let (clean, trace) = problem.run_as(|launch| launch.survey(true)).expect("the kernel is right");
     let mut kinds = BTreeMap::new();
     let mut survivors: Vec<Injection> = Vec::new();

@@ -7,14 +7,24 @@ use oxmla_kernels::simulate::{DenseDecode, ElementType, Error};
 use oxmla_simt::{Event, Timing};
 use problem::{Problem, Shape};
 
-/// Probabilities and outputs are rounded to bf16, half a unit in the last place or 2^−8 each: what an output
-/// may be off, relative to the sum of the magnitudes that it is made of.
-const OUT_TOLERANCE: f64 = 2.0 / 256.0;
+/// What an output may be off, relative to the sum of the magnitudes that it is made of: probabilities and
+/// outputs are rounded, by half a unit in the last place each.
+fn tolerance(element: ElementType) -> f64 {
+    match element {
+        ElementType::Bf16 => 2.0 / 256.0,
+        ElementType::F16 => 2.0 / 2048.0,
+    }
+}
+
 const LSE_TOLERANCE: f64 = 1e-5;
 
 fn check(shape: Shape, seed: u64, timing: Timing) {
-    let problem = Problem::new(shape, 7 + seed);
-    let name = format!("{:?}, seed {seed}", problem.shape);
+    check_as(ElementType::Bf16, shape, seed, timing);
+}
+
+fn check_as(element: ElementType, shape: Shape, seed: u64, timing: Timing) {
+    let problem = Problem::new(shape, element, 7 + seed);
+    let name = format!("{element:?}, {:?}, seed {seed}", problem.shape);
     let got = problem.run(seed, timing).unwrap_or_else(|report| panic!("{name}: {report}"));
     let expected = problem.oracle();
     for (i, (a, b)) in got.lse.iter().zip(&expected.lse).enumerate() {
@@ -22,7 +32,7 @@ fn check(shape: Shape, seed: u64, timing: Timing) {
         assert!(near, "{name}: lse[{i}] is {a}, not {b}");
     }
     for (i, (a, b)) in got.out.iter().zip(&expected.out).enumerate() {
-        let near = (a - b).abs() <= OUT_TOLERANCE * expected.magnitude[i] + 1e-6;
+        let near = (a - b).abs() <= tolerance(element) * expected.magnitude[i] + 1e-6;
         assert!(near, "{name}: out[{i}] is {a}, not {b}");
     }
 }
@@ -37,6 +47,12 @@ fn one_request_of_one_part() {
         check(one_head(&[200], 1, 64, 1), seed, Timing::Late);
         check(one_head(&[200], 1, 64, 1), seed, Timing::Random);
     }
+}
+
+#[test]
+fn half_precision() {
+    check_as(ElementType::F16, one_head(&[300, 90], 1, 64, 3), 0, Timing::Random);
+    check_as(ElementType::F16, one_head(&[65], 2, 16, 1), 1, Timing::Late);
 }
 
 #[test]
@@ -80,7 +96,7 @@ fn several_kv_heads() {
 /// The trace of a CTA has the two multiplying warpgroups at work at the same time, and the producer's copies.
 #[test]
 fn traces_show_the_pipeline() {
-    let problem = Problem::new(one_head(&[256], 1, 64, 1), 1);
+    let problem = Problem::new(one_head(&[256], 1, 64, 1), ElementType::Bf16, 1);
     let (_, trace) = problem.run_as(|launch| launch.trace(true)).expect("the kernel is right");
     let of = |warp, event| trace.spans.iter().filter(move |s| (s.warp, s.event) == (warp, event));
     // Per block: 36 steps of the scores, 4 of each half of the output; 9 boxes, and as many of Q once.

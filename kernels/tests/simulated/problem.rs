@@ -1,7 +1,6 @@
 //! A decode step in host memory, what the kernels make of it in the SIMT machine, and what is right.
 
-use half::bf16;
-use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
 use oxmla_kernels::simulate::{DenseDecode, ElementType, Error};
 use oxmla_simt::{Launch, Timing, Trace};
 
@@ -23,12 +22,38 @@ pub struct Shape {
 /// Inputs. Everything that no request may read is NaN.
 pub struct Problem {
     pub shape: Shape,
-    q: Vec<bf16>,
+    element: ElementType,
+    q: Tensor,
     /// `[blocks, 64, h_k, 576]`.
-    cache: Vec<bf16>,
+    cache: Tensor,
     table: Vec<i32>,
     blocks_per_request: usize,
     scale: f32,
+}
+
+/// 16-bit floats: bits and values.
+struct Tensor {
+    bits: Vec<u16>,
+    values: Vec<f64>,
+}
+
+impl Tensor {
+    fn new(element: ElementType, numbers: &[f32]) -> Self {
+        let round = |x: &f32| match element {
+            ElementType::Bf16 => bf16::from_f32(*x).to_bits(),
+            ElementType::F16 => f16::from_f32(*x).to_bits(),
+        };
+        let bits: Vec<u16> = numbers.iter().map(round).collect();
+        let values = bits.iter().map(|&bits| value(element, bits)).collect();
+        Self { bits, values }
+    }
+}
+
+fn value(element: ElementType, bits: u16) -> f64 {
+    match element {
+        ElementType::Bf16 => bf16::from_bits(bits).to_f64(),
+        ElementType::F16 => f16::from_bits(bits).to_f64(),
+    }
 }
 
 /// `out [batch, s_q, h_q, 512]`, `lse [batch, h_q, s_q]`.
@@ -40,7 +65,7 @@ pub struct Outcome {
 }
 
 impl Problem {
-    pub fn new(shape: Shape, seed: u64) -> Self {
+    pub fn new(shape: Shape, element: ElementType, seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let batch = shape.lengths.len();
         let longest = shape.lengths.iter().copied().max().unwrap_or(0).max(1) as usize;
@@ -49,20 +74,21 @@ impl Problem {
         let mut ids: Vec<i32> = (0..blocks as i32).collect();
         rng.shuffle(&mut ids);
         let mut normal = || (0..4).map(|_| rng.f32() - 0.5).sum::<f32>();
-        let q =
-            (0..batch * shape.s_q * shape.h_q * D_QK).map(|_| bf16::from_f32(normal())).collect();
+        let q: Vec<f32> = (0..batch * shape.s_q * shape.h_q * D_QK).map(|_| normal()).collect();
         let row = shape.h_k * D_QK;
-        let mut cache = vec![bf16::NAN; blocks * BLOCK * row];
+        let mut cache = vec![f32::NAN; blocks * BLOCK * row];
         let mut table = vec![i32::MAX; batch * blocks_per_request];
         for (request, &length) in shape.lengths.iter().enumerate() {
             for token in 0..length.max(0) as usize {
                 let entry = request * blocks_per_request + token / BLOCK;
                 table[entry] = ids[entry];
                 let at = (ids[entry] as usize * BLOCK + token % BLOCK) * row;
-                cache[at..at + row].fill_with(|| bf16::from_f32(normal()));
+                cache[at..at + row].fill_with(&mut normal);
             }
         }
-        Self { shape, q, cache, table, blocks_per_request, scale: (D_QK as f32).powf(-0.5) }
+        let (q, cache) = (Tensor::new(element, &q), Tensor::new(element, &cache));
+        let scale = (D_QK as f32).powf(-0.5);
+        Self { shape, element, q, cache, table, blocks_per_request, scale }
     }
 
     /// Runs both kernels.
@@ -74,17 +100,17 @@ impl Problem {
     pub fn run_as(&self, configure: impl Fn(Launch) -> Launch) -> Result<(Outcome, Trace), Error> {
         let Shape { lengths, s_q, h_q, h_k, parts, causal } = &self.shape;
         let (s_q, h_q, batch) = (*s_q, *h_q, lengths.len());
-        let mut out = vec![bf16::NAN.to_bits(); batch * s_q * h_q * D_V];
+        let mut out = vec![0x7fff; batch * s_q * h_q * D_V];
         let mut lse = vec![f32::NAN; batch * h_q * s_q];
         let step = DenseDecode {
-            element: ElementType::Bf16,
+            element: self.element,
             s_q: s_q as u32,
             h_q: h_q as u32,
             h_k: *h_k as u32,
             lengths,
             block_table: &self.table,
-            q: self.q.reinterpret_cast(),
-            kv_cache: self.cache.reinterpret_cast(),
+            q: &self.q.bits,
+            kv_cache: &self.cache.bits,
             out: &mut out,
             lse: &mut lse,
             softmax_scale: self.scale,
@@ -93,7 +119,7 @@ impl Problem {
         };
         let trace = step.run(configure)?;
         let outcome = Outcome {
-            out: out.iter().map(|&bits| bf16::from_bits(bits).to_f64()).collect(),
+            out: out.iter().map(|&bits| value(self.element, bits)).collect(),
             lse: lse.iter().map(|&x| x.into()).collect(),
             magnitude: Vec::new(),
         };
@@ -112,10 +138,11 @@ impl Problem {
                 let visible = (length.max(0) as usize).saturating_sub(hidden);
                 for head in 0..h_q {
                     let q = ((request * s_q + token) * h_q + head) * D_QK;
-                    let kv: Vec<&[bf16]> = (0..visible)
+                    let kv: Vec<&[f64]> = (0..visible)
                         .map(|position| self.cached(request, position, head / (h_q / h_k)))
                         .collect();
-                    let probabilities = softmax(&self.q[q..q + D_QK], &kv, self.scale.into());
+                    let probabilities =
+                        softmax(&self.q.values[q..q + D_QK], &kv, self.scale.into());
                     outcome.out.extend(weigh(&probabilities.0, &kv, |v| v));
                     outcome.magnitude.extend(weigh(&probabilities.0, &kv, f64::abs));
                     outcome.lse[(request * h_q + head) * s_q + token] = probabilities.1;
@@ -125,16 +152,16 @@ impl Problem {
         outcome
     }
 
-    fn cached(&self, request: usize, position: usize, kv_head: usize) -> &[bf16] {
+    fn cached(&self, request: usize, position: usize, kv_head: usize) -> &[f64] {
         let id = self.table[request * self.blocks_per_request + position / BLOCK] as usize;
         let at = ((id * BLOCK + position % BLOCK) * self.shape.h_k + kv_head) * D_QK;
-        &self.cache[at..at + D_QK]
+        &self.cache.values[at..at + D_QK]
     }
 }
 
 /// Probabilities of a row, and its LSE.
-fn softmax(q: &[bf16], kv: &[&[bf16]], scale: f64) -> (Vec<f64>, f64) {
-    let dot = |k: &[bf16]| -> f64 { q.iter().zip(k).map(|(a, b)| a.to_f64() * b.to_f64()).sum() };
+fn softmax(q: &[f64], kv: &[&[f64]], scale: f64) -> (Vec<f64>, f64) {
+    let dot = |k: &[f64]| -> f64 { q.iter().zip(k).map(|(a, b)| a * b).sum() };
     let scores: Vec<f64> = kv.iter().map(|k| dot(k) * scale).collect();
     if scores.is_empty() {
         return (scores, f64::NEG_INFINITY);
@@ -144,11 +171,11 @@ fn softmax(q: &[bf16], kv: &[&[bf16]], scale: f64) -> (Vec<f64>, f64) {
     (scores.iter().map(|s| (s - lse).exp()).collect(), lse)
 }
 
-fn weigh(probabilities: &[f64], kv: &[&[bf16]], of: impl Fn(f64) -> f64) -> Vec<f64> {
+fn weigh(probabilities: &[f64], kv: &[&[f64]], of: impl Fn(f64) -> f64) -> Vec<f64> {
     let mut out = vec![0.0; D_V];
     for (p, v) in probabilities.iter().zip(kv) {
         for (o, v) in out.iter_mut().zip(*v) {
-            *o += p * of(v.to_f64());
+            *o += p * of(*v);
         }
     }
     out
