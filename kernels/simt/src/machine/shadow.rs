@@ -96,15 +96,21 @@ impl Access {
 pub struct Sites {
     lines: Vec<&'static Location<'static>>,
     index: HashMap<usize, u16>,
+    /// The latest answer: one instruction asks for its line many times.
+    latest: (usize, u16),
 }
 
 impl Sites {
     pub fn intern(&mut self, location: &'static Location<'static>) -> u16 {
         let key = std::ptr::from_ref(location) as usize;
-        *self.index.entry(key).or_insert_with(|| {
-            self.lines.push(location);
-            (self.lines.len() - 1).min(u16::MAX.into()) as u16
-        })
+        if self.latest.0 != key {
+            let site = *self.index.entry(key).or_insert_with(|| {
+                self.lines.push(location);
+                (self.lines.len() - 1).min(u16::MAX.into()) as u16
+            });
+            self.latest = (key, site);
+        }
+        self.latest.1
     }
 
     fn describe(&self, site: u16) -> String {

@@ -101,6 +101,12 @@ pub fn store_f32x2(address: *mut f32, value: [f32; 2]) {
     store::<8>(address as u64, bytes(value.map(f32::to_bits)));
 }
 
+/// `st.global.v2.b32` of two `u32`.
+#[track_caller]
+pub fn store_u32x2(address: *mut u32, value: [u32; 2]) {
+    store::<8>(address as u64, bytes(value));
+}
+
 /// `st.global.v4.b32` of four `u32`.
 #[track_caller]
 pub fn store_u32x4(address: *mut u32, value: [u32; 4]) {

@@ -100,6 +100,22 @@ fn accumulator_used_in_flight() {
     }
 }
 
+/// A wait hands back only what it names; nothing keeps the compiler from using the rest before it.
+#[test]
+fn accumulator_that_the_wait_did_not_name() {
+    catches(Kind::AccumulatorRead, 128, "ex2", |bug| {
+        clear_tiles(2);
+        let mut acc = [0.0; 32];
+        issue(&mut acc);
+        if bug {
+            wgmma::wait(0, &mut []);
+        } else {
+            wgmma::wait(0, &mut [&mut acc]);
+        }
+        let _ = math::exp2(acc[0]);
+    });
+}
+
 /// A copy of an accumulator in flight as the accumulator of another multiply.
 #[test]
 fn accumulator_copied_in_flight() {
