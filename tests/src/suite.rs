@@ -12,8 +12,11 @@ use crate::session::Session;
 use crate::verify::Errors;
 use crate::watchdog::Watchdog;
 
+/// Failures of a group that are printed: a kernel that is wrong throughout fails thousands of cases.
+const SHOWN: usize = 3;
+
 /// What came of a group, or of a check.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Outcome {
     /// Its name.
     pub name: String,
@@ -25,6 +28,8 @@ pub struct Outcome {
     pub worst_out: f64,
     /// Largest cosine distance.
     pub worst_cosine: f64,
+    /// Largest cosine distance of one row.
+    pub worst_row_cosine: f64,
     /// Largest error of an LSE, as a share of what is allowed.
     pub worst_lse: f64,
     /// Time taken.
@@ -118,7 +123,9 @@ impl<'a> Suite<'a> {
                 }
                 let failure =
                     Failure { group: outcome.name.clone(), case, reason: format!("{error:#}") };
-                eprintln!("{failure}");
+                if outcome.failed <= SHOWN {
+                    eprintln!("{failure}");
+                }
                 self.summary.failures.push(failure);
             }
         }
@@ -140,13 +147,13 @@ fn is_fatal(error: &Error) -> bool {
 
 impl Outcome {
     fn new(name: &str, cases: usize) -> Self {
-        let (failed, worst_out, worst_cosine, worst_lse, seconds) = (0, 0.0, 0.0, 0.0, 0.0);
-        Self { name: name.into(), cases, failed, worst_out, worst_cosine, worst_lse, seconds }
+        Self { name: name.into(), cases, ..Self::default() }
     }
 
     fn add(&mut self, errors: &Errors) {
         self.worst_out = self.worst_out.max(errors.out);
         self.worst_cosine = self.worst_cosine.max(errors.cosine);
+        self.worst_row_cosine = self.worst_row_cosine.max(errors.row_cosine);
         self.worst_lse = self.worst_lse.max(errors.lse);
     }
 }
@@ -167,15 +174,14 @@ impl Summary {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, cases, failed, worst_out, worst_cosine, worst_lse, seconds } = self;
+        let Self { name, cases, failed, seconds, .. } = self;
         let verdict = if *failed == 0 { "ok" } else { "FAILED" };
-        write!(f, "{verdict:<7}{name:<28}{cases:>5} cases {failed:>4} failed {seconds:>7.1} s")?;
-        if *worst_out > 0.0 {
-            let (out, lse) = (100.0 * worst_out, 100.0 * worst_lse);
-            write!(
-                f,
-                "   of tolerance: out {out:.0} %, lse {lse:.0} %; cosine {worst_cosine:.1e}"
-            )?;
+        write!(f, "{verdict:<7}{name:<23}{cases:>5} cases {failed:>4} failed {seconds:>6.1} s")?;
+        if self.worst_out > 0.0 {
+            let (out, lse) = (100.0 * self.worst_out, 100.0 * self.worst_lse);
+            let (cosine, row) = (self.worst_cosine, self.worst_row_cosine);
+            write!(f, "   of tolerance: out {out:.0} %, lse {lse:.0} %")?;
+            write!(f, "; cosine {cosine:.1e}, row {row:.1e}")?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::compare::{self, Comparison};
 use crate::element::widen;
 use crate::layout::D_V;
-use crate::oracle::{self, QueryRow};
+use crate::oracle::{self, Attended, QueryRow};
 use crate::random::SplitMix64;
 use crate::scene::{Results, Scene};
 
@@ -20,6 +20,8 @@ pub struct Errors {
     pub out: f64,
     /// Cosine distance of the outputs.
     pub cosine: f64,
+    /// Largest cosine distance of a row of the outputs.
+    pub row_cosine: f64,
     /// Largest error of an LSE, as a share of what is allowed.
     pub lse: f64,
 }
@@ -34,23 +36,53 @@ pub fn verify(scene: &Scene, results: &Results, budget: usize) -> Result<Errors>
     check_all_rows(scene, results)?;
     let rows = rows_to_compare(scene, budget);
     let expected = oracle::attend(&scene.case, &scene.cache.host, &scene.queries, &rows);
-    let mut out = Comparison::new(compare::OUT);
-    let mut lse = Comparison::new(compare::LSE);
+    let mut tally = Tally::new();
     let mut values = [0.0; D_V];
-    for (row, expected) in rows.iter().zip(expected) {
+    for (row, expected) in rows.iter().zip(&expected) {
         let QueryRow { request, token, head } = *row;
         widen(scene.case.dtype, results.out.row([request, token, head, 0]), &mut values);
-        for (column, (&actual, reference)) in values.iter().zip(expected.out).enumerate() {
-            let place = || format!("out[{request}, {token}, {head}, {column}]");
-            out.add(f64::from(actual), reference, place);
-        }
-        let actual = results.lse.at([request, head, token]);
-        lse.add(f64::from(actual), expected.lse, || format!("lse[{request}, {head}, {token}]"));
+        tally.add(row, &values, results.lse.at([request, head, token]), expected);
     }
-    let verdicts = [out.verdict(), lse.verdict()];
-    let wrong: Vec<String> = verdicts.into_iter().filter_map(std::result::Result::err).collect();
-    ensure!(wrong.is_empty(), "{}", wrong.join("; "));
-    Ok(Errors { out: out.worst(), cosine: out.cosine(), lse: lse.worst() })
+    tally.finish()
+}
+
+/// What the rows compared so far were like.
+struct Tally {
+    out: Comparison,
+    lse: Comparison,
+    row_cosine: f64,
+    bad_row: Option<String>,
+}
+
+impl Tally {
+    fn new() -> Self {
+        let (out, lse) = (Comparison::new(compare::OUT), Comparison::new(compare::LSE));
+        Self { out, lse, row_cosine: 0.0, bad_row: None }
+    }
+
+    fn add(&mut self, row: &QueryRow, out: &[f32], lse: f32, expected: &Attended) {
+        let QueryRow { request, token, head } = row;
+        let mut whole = Comparison::new(compare::OUT_ROW);
+        for (column, (&actual, &reference)) in out.iter().zip(&expected.out).enumerate() {
+            let place = || format!("out[{request}, {token}, {head}, {column}]");
+            self.out.add(actual.into(), reference, place);
+            whole.add(actual.into(), reference, place);
+        }
+        if let (Err(wrong), None) = (whole.verdict(), &self.bad_row) {
+            self.bad_row = Some(format!("out[{request}, {token}, {head}]: {wrong}"));
+        }
+        self.row_cosine = self.row_cosine.max(whole.cosine());
+        self.lse.add(lse.into(), expected.lse, || format!("lse[{request}, {head}, {token}]"));
+    }
+
+    fn finish(self) -> Result<Errors> {
+        let verdicts = [self.out.verdict(), self.lse.verdict()];
+        let wrong: Vec<String> =
+            verdicts.into_iter().filter_map(std::result::Result::err).chain(self.bad_row).collect();
+        ensure!(wrong.is_empty(), "{}", wrong.join("; "));
+        let (out, lse) = (self.out.worst(), self.lse.worst());
+        Ok(Errors { out, cosine: self.out.cosine(), row_cosine: self.row_cosine, lse })
+    }
 }
 
 /// Refuses outputs that are not finite, and LSE that is not finite where there is something to see, or is
