@@ -28,6 +28,8 @@ pub enum Change {
     DropMbarrierWait,
     /// `mbarrier.try_wait` for the other parity.
     FlipParity,
+    /// `griddepcontrol.wait` left out.
+    DropGridWait,
     /// The B operand of `wgmma` begins 16 bytes later.
     ShiftDescriptor,
 }

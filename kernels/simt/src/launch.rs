@@ -56,6 +56,7 @@ pub struct Launch {
     pub(crate) timing: Timing,
     pub(crate) workers: usize,
     pub(crate) stack_bytes: usize,
+    pub(crate) programmatic: bool,
     pub(crate) trace: bool,
     pub(crate) survey: bool,
     pub(crate) injection: Option<Injection>,
@@ -77,6 +78,7 @@ impl Launch {
             timing: Timing::Late,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             stack_bytes: 256 * 1024,
+            programmatic: false,
             trace: false,
             survey: false,
             injection: None,
@@ -116,6 +118,15 @@ impl Launch {
     #[must_use]
     pub fn registers(mut self, registers: u32) -> Self {
         self.registers = registers;
+        self
+    }
+
+    /// Makes the launch one that may begin before the launch before it on the same memory has ended
+    /// (`CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION`): what that one has written may be touched only
+    /// after [`grid::wait`](crate::grid::wait).
+    #[must_use]
+    pub fn programmatic(mut self, programmatic: bool) -> Self {
+        self.programmatic = programmatic;
         self
     }
 

@@ -79,7 +79,9 @@ impl<'a> Memory<'a> {
         writable: bool,
         written: Option<Box<[AtomicU64]>>,
     ) -> u64 {
-        let region = Region { start, bytes, writable, written };
+        let granules = if writable { bytes.div_ceil(GRANULE) } else { 0 };
+        let writers = (0..granules).map(|_| AtomicU32::new(0)).collect();
+        let region = Region { start, bytes, writable, written, writers };
         let regions = &mut self.registry().regions;
         let place = regions.partition_point(|other| other.start < start);
         regions.insert(place, region);
@@ -99,7 +101,12 @@ struct Region {
     writable: bool,
     /// One bit per byte that a kernel has written, if the content counts as uninitialised.
     written: Option<Box<[AtomicU64]>>,
+    /// Of each [`GRANULE`], the launch that wrote it last; 0 for none.
+    writers: Box<[AtomicU32]>,
 }
+
+/// Bytes of global memory whose last writer is remembered together.
+const GRANULE: usize = 16;
 
 /// The registry behind [`Memory`].
 #[derive(Debug, Default)]
@@ -109,6 +116,7 @@ pub(crate) struct Global {
     #[allow(clippy::vec_box)]
     maps: Vec<Box<TensorMap>>,
     writes: AtomicU64,
+    launches: AtomicU32,
 }
 
 // SAFETY: the slices behind the addresses are borrowed by `Memory` for as long as it lives, and accessed
@@ -125,47 +133,14 @@ impl Global {
         })
     }
 
-    /// Copies from global memory.
-    pub fn read(&self, address: u64, into: &mut [u8]) -> Outcome<()> {
-        let region = self.region(address, into.len())?;
-        region.check_written(address, into.len())?;
-        load(address as usize, into);
-        Ok(())
-    }
-
     /// Writes so far: tells those who poll whether anything has changed.
     pub fn writes(&self) -> u64 {
         self.writes.load(Ordering::Relaxed)
     }
 
-    /// Copies to global memory.
-    pub fn write(&self, address: u64, from: &[u8]) -> Outcome<()> {
-        let region = self.writable(address, from.len())?;
-        store(address as usize, from);
-        region.mark_written(address, from.len());
-        Ok(())
-    }
-
-    /// Replaces the word at `address` by `change` of it, atomically; returns the old one.
-    pub fn update_u32(&self, address: u64, change: impl Fn(u32) -> u32) -> Outcome<u32> {
-        let region = self.writable(address, 4)?;
-        region.check_written(address, 4)?;
-        // SAFETY: an aligned word of a registered range.
-        let word = unsafe { AtomicU32::from_ptr(address as *mut u32) };
-        Ok(word
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| Some(change(old)))
-            .unwrap_or_else(|old| old))
-    }
-
-    /// As [`update_u32`](Self::update_u32), for 8 bytes.
-    pub fn update_u64(&self, address: u64, change: impl Fn(u64) -> u64) -> Outcome<u64> {
-        let region = self.writable(address, 8)?;
-        region.check_written(address, 8)?;
-        // SAFETY: an aligned word of a registered range.
-        let word = unsafe { AtomicU64::from_ptr(address as *mut u64) };
-        Ok(word
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| Some(change(old)))
-            .unwrap_or_else(|old| old))
+    /// Number of a launch that begins now, from 1.
+    pub fn begin_launch(&self) -> u32 {
+        self.launches.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn writable(&self, address: u64, bytes: usize) -> Outcome<&Region> {
@@ -209,7 +184,84 @@ impl Global {
     }
 }
 
+/// Global memory as a thread of a launch sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub global: &'a Global,
+    /// Number of the launch.
+    pub launch: u32,
+    /// The launch before may still run, as far as the thread knows.
+    pub early: bool,
+}
+
+impl View<'_> {
+    /// Copies from global memory.
+    pub fn read(&self, address: u64, into: &mut [u8]) -> Outcome<()> {
+        let region = self.global.region(address, into.len())?;
+        self.check_early(region, address, into.len())?;
+        region.check_written(address, into.len())?;
+        load(address as usize, into);
+        Ok(())
+    }
+
+    /// Copies to global memory.
+    pub fn write(&self, address: u64, from: &[u8]) -> Outcome<()> {
+        let region = self.change(address, from.len())?;
+        store(address as usize, from);
+        region.mark_written(address, from.len());
+        Ok(())
+    }
+
+    /// Replaces the word at `address` by `change` of it, atomically; returns the old one.
+    pub fn update_u32(&self, address: u64, change: impl Fn(u32) -> u32) -> Outcome<u32> {
+        self.change(address, 4)?.check_written(address, 4)?;
+        // SAFETY: an aligned word of a registered range.
+        let word = unsafe { AtomicU32::from_ptr(address as *mut u32) };
+        Ok(word
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| Some(change(old)))
+            .unwrap_or_else(|old| old))
+    }
+
+    /// As [`update_u32`](Self::update_u32), for 8 bytes.
+    pub fn update_u64(&self, address: u64, change: impl Fn(u64) -> u64) -> Outcome<u64> {
+        self.change(address, 8)?.check_written(address, 8)?;
+        // SAFETY: an aligned word of a registered range.
+        let word = unsafe { AtomicU64::from_ptr(address as *mut u64) };
+        Ok(word
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| Some(change(old)))
+            .unwrap_or_else(|old| old))
+    }
+
+    /// The range of a write, which is noted as this launch's.
+    fn change(&self, address: u64, bytes: usize) -> Outcome<&Region> {
+        let region = self.global.writable(address, bytes)?;
+        self.check_early(region, address, bytes)?;
+        for writer in region.writers(address, bytes) {
+            writer.store(self.launch, Ordering::Relaxed);
+        }
+        Ok(region)
+    }
+
+    /// Refuses what the launch before has written, as long as that may still run.
+    fn check_early(&self, region: &Region, address: u64, bytes: usize) -> Outcome<()> {
+        let before = |writer: &AtomicU32| writer.load(Ordering::Relaxed) == self.launch - 1;
+        if !self.early || !region.writers(address, bytes).iter().any(before) {
+            return Ok(());
+        }
+        let detail = format!(
+            "global memory at {address:#x}, which the launch before writes and may still be writing: no \
+             griddepcontrol.wait comes before this access"
+        );
+        Err(Fault::new(Kind::Dependency, detail))
+    }
+}
+
 impl Region {
+    fn writers(&self, address: u64, bytes: usize) -> &[AtomicU32] {
+        let first = address as usize - self.start;
+        self.writers.get(first / GRANULE..(first + bytes).div_ceil(GRANULE)).unwrap_or_default()
+    }
+
     fn check_written(&self, address: u64, bytes: usize) -> Outcome<()> {
         let Some(written) = &self.written else { return Ok(()) };
         let offset = address as usize - self.start;
@@ -281,6 +333,7 @@ mod tests {
         let mut memory = Memory::new();
         let address = memory.read_only(&data);
         let global = memory.share();
+        let global = View { global: &global, launch: 1, early: false };
         let mut word = [0; 4];
         global.read(address + 8, &mut word).unwrap();
         assert_eq!(u32::from_ne_bytes(word), 3);
@@ -295,6 +348,7 @@ mod tests {
         let mut memory = Memory::new();
         let address = memory.uninitialised(&mut data);
         let global = memory.share();
+        let global = View { global: &global, launch: 1, early: false };
         global.write(address + 60, &[7; 70]).unwrap();
         let mut byte = [0];
         for (offset, fine) in [(59, false), (60, true), (64, true), (129, true), (130, false)] {

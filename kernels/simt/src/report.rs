@@ -52,6 +52,8 @@ pub enum Kind {
     TensorMap,
     /// `setmaxnreg` outside its limits.
     Registers,
+    /// Memory of the launch before, touched before `griddepcontrol.wait`.
+    Dependency,
     /// An instruction with operands that the ISA forbids.
     Operand,
     /// Memory of a CTA of the cluster that has already ended.

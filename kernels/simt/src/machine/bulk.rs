@@ -7,6 +7,7 @@ use super::image::Image;
 use super::shadow::Access;
 use super::shared::{BASE, Direction, Visit};
 use super::{Cluster, Line};
+use crate::memory::{Global, View};
 use crate::report::{Fault, Kind, Outcome};
 
 /// Where a store goes.
@@ -92,7 +93,9 @@ impl Cluster {
 
     /// `cp.async.bulk.wait_group`: at most `pending` groups stay under way; with `read`, their sources alone.
     pub fn bulk_wait(&mut self, thread: ThreadId, pending: u32, read: bool) -> Outcome<()> {
+        let (launch, early) = (self.number, self.early(thread));
         let Self { copies, ctas, memory, clocks, .. } = self;
+        let view = View { global: memory, launch, early };
         let Some(groups) = copies.stores.threads.get_mut(&thread) else { return Ok(()) };
         let done = groups.committed.saturating_sub(pending);
         for (number, stores) in groups.flying.extract_if(.., |(number, _)| *number <= done) {
@@ -106,7 +109,7 @@ impl Cluster {
         clocks.learn(thread, groups.slot, groups.read);
         if !read {
             for (_, writes) in groups.captured.extract_if(.., |(number, _)| *number <= done) {
-                perform(writes, memory)?;
+                perform(writes, view)?;
             }
         }
         Ok(())
@@ -114,19 +117,21 @@ impl Cluster {
 
     /// A thread ends: its stores must have been read, and are written now.
     pub fn stores_at_exit(&mut self, thread: ThreadId) -> Outcome<()> {
+        let (launch, early) = (self.number, self.early(thread));
+        let view = View { global: &self.memory, launch, early };
         let Some(groups) = self.copies.stores.threads.get_mut(&thread) else { return Ok(()) };
         if !groups.open.is_empty() || !groups.flying.is_empty() {
             let detail = "the thread ends while its bulk stores may still read shared memory";
             return Err(Fault::new(Kind::NeverWaited, detail));
         }
-        groups.captured.drain(..).try_for_each(|(_, writes)| perform(writes, &self.memory))
+        groups.captured.drain(..).try_for_each(|(_, writes)| perform(writes, view))
     }
 }
 
 fn capture(
     store: &Store,
     shared: &super::shared::Shared,
-    memory: &crate::memory::Global,
+    memory: &Global,
     writes: &mut Writes,
 ) -> Outcome<()> {
     match &store.target {
@@ -150,7 +155,7 @@ fn capture(
     }
 }
 
-fn perform(writes: Writes, memory: &crate::memory::Global) -> Outcome<()> {
+fn perform(writes: Writes, memory: View) -> Outcome<()> {
     for (address, data, add) in writes {
         if !add {
             memory.write(address, &data)?;

@@ -8,6 +8,7 @@ use super::mbarrier::Party;
 use super::shadow::Access;
 use super::shared::{Direction, Visit};
 use super::{Cluster, Line};
+use crate::memory::View;
 use crate::report::{Fault, Kind, Outcome};
 use crate::trace::Event;
 
@@ -117,19 +118,21 @@ impl Cluster {
 
     fn land(&mut self, copy: &Copy) -> Outcome<()> {
         for to in &copy.destinations {
+            let (launch, early) = (self.number, self.early(copy.thread));
             let Self { memory, ctas, .. } = &mut *self;
+            let view = View { global: memory, launch, early };
             match &copy.source {
                 Source::Tensor(map, coordinates) => {
                     let map = memory.map(*map)?;
                     let shared = &mut ctas[to.cta].shared;
-                    Image::new(map, coordinates)?.load(memory, |offset, chunk| {
+                    Image::new(map, coordinates)?.load(view, |offset, chunk| {
                         let place = map.swizzle.apply(to.address + offset) - super::shared::BASE;
                         shared.data_mut(place, chunk.len() as u32).copy_from_slice(chunk);
                     })?;
                 }
                 Source::Global(address) => {
                     let offset = to.address - super::shared::BASE;
-                    memory.read(*address, ctas[to.cta].shared.data_mut(offset, copy.bytes))?;
+                    view.read(*address, ctas[to.cta].shared.data_mut(offset, copy.bytes))?;
                 }
                 Source::Shared(cta, from) => {
                     let data = ctas[*cta].shared.data(*from, copy.bytes).to_vec();

@@ -109,7 +109,7 @@ impl Cluster {
             let Piece { cta, line, .. } = piece;
             let visit = Visit { cta, access, issuers: &[thread], what: "cp.async", line };
             self.visit(&visit, Direction::Write, piece.offset, piece.bytes)?;
-            self.land_piece(&piece)?;
+            self.land_piece(thread, &piece)?;
         }
         Ok(())
     }
@@ -150,18 +150,18 @@ impl Cluster {
         let outcome = arrival
             .pieces
             .iter()
-            .try_for_each(|piece| self.land_piece(piece))
+            .try_for_each(|piece| self.land_piece(thread, piece))
             .and_then(|()| self.mbarrier_arrive_for(cta, arrival.barrier, &arrival.gathering));
         if let Err(fault) = outcome {
             self.record(fault, thread, Some(line));
         }
     }
 
-    fn land_piece(&mut self, piece: &Piece) -> Outcome<()> {
+    fn land_piece(&mut self, thread: ThreadId, piece: &Piece) -> Outcome<()> {
         let mut data = [0; 16];
         let (address, count) = piece.source;
         if count > 0 {
-            self.memory.read(address, &mut data[..count as usize])?;
+            self.view(thread).read(address, &mut data[..count as usize])?;
         }
         let bytes = piece.bytes;
         let place = self.ctas[piece.cta].shared.data_mut(piece.offset, bytes);

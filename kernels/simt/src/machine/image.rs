@@ -1,6 +1,6 @@
 //! What the TMA unit makes of a tensor map and coordinates: rows of the box, in global and shared memory.
 
-use crate::memory::Global;
+use crate::memory::View;
 use crate::report::{Fault, Kind, Outcome};
 use crate::tensor_map::TensorMap;
 
@@ -70,7 +70,7 @@ impl<'a> Image<'a> {
     }
 
     /// Reads the box from global memory and hands out its 16-byte chunks: offset in the box, content.
-    pub fn load(&self, memory: &Global, mut put: impl FnMut(u32, &[u8])) -> Outcome<()> {
+    pub fn load(&self, memory: View, mut put: impl FnMut(u32, &[u8])) -> Outcome<()> {
         let size = self.map.element_bytes as usize;
         let runs = self.runs();
         let mut bytes = vec![0; self.row_bytes()];

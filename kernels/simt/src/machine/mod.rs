@@ -31,7 +31,7 @@ use std::ops::Range;
 use std::panic::Location;
 use std::sync::Arc;
 
-use self::clock::{Clocks, ThreadId};
+use self::clock::{Clocks, Slot, ThreadId};
 use self::cluster::ClusterBarrier;
 use self::collective::Group;
 use self::copy::Copies;
@@ -41,7 +41,7 @@ use self::shared::Shared;
 use self::wgmma::Warpgroup;
 use crate::injection::Saboteur;
 use crate::launch::Launch;
-use crate::memory::Global;
+use crate::memory::{Global, View};
 use crate::report::{Fault, Place, Report};
 use crate::trace::Recorder;
 
@@ -105,6 +105,10 @@ pub struct Cta {
 pub struct Cluster {
     pub launch: Arc<Launch>,
     pub memory: Arc<Global>,
+    /// Number of the launch among all on its memory.
+    pub number: u32,
+    /// Slot of the launch before, whose end `griddepcontrol.wait` makes known.
+    prerequisite: Slot,
     pub ctas: Vec<Cta>,
     pub threads: Vec<Thread>,
     pub warps: Vec<Group>,
@@ -121,7 +125,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// Cluster `index` of the launch, before its first instruction.
-    pub fn new(launch: Arc<Launch>, memory: Arc<Global>, index: u64) -> Self {
+    pub fn new(launch: Arc<Launch>, memory: Arc<Global>, number: u32, index: u64) -> Self {
         let ctas = launch.cluster_size();
         let per_cta = launch.threads() as usize;
         let threads = ctas * per_cta;
@@ -157,10 +161,27 @@ impl Cluster {
             report: None,
             recorder: Recorder::new(launch.trace),
             saboteur: Saboteur::new(launch.injection.clone(), launch.survey),
+            prerequisite: clocks.allocate(1),
             clocks,
             launch,
             memory,
+            number,
         }
+    }
+
+    /// Global memory as a thread sees it.
+    pub fn view(&self, thread: ThreadId) -> View<'_> {
+        View { global: &self.memory, launch: self.number, early: self.early(thread) }
+    }
+
+    /// Whether the launch before may still run, as far as the thread knows.
+    pub fn early(&self, thread: ThreadId) -> bool {
+        self.launch.programmatic && !self.clocks.knows(thread, self.prerequisite, 1)
+    }
+
+    /// `griddepcontrol.wait`.
+    pub fn wait_for_prerequisite(&mut self, thread: ThreadId) {
+        self.clocks.learn(thread, self.prerequisite, 1);
     }
 
     pub fn threads_per_cta(&self) -> usize {

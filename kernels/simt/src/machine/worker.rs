@@ -19,6 +19,7 @@ struct Progress {
     next: AtomicU64,
     /// The first cluster that has reported something: later ones need not go on.
     failed: AtomicU64,
+    number: u32,
     results: Mutex<BTreeMap<u64, Result<Trace, Box<Report>>>>,
 }
 
@@ -32,6 +33,7 @@ pub fn run(
     let progress = Progress {
         next: AtomicU64::new(0),
         failed: AtomicU64::new(u64::MAX),
+        number: memory.begin_launch(),
         results: Mutex::new(BTreeMap::new()),
     };
     let workers = (launch.workers as u64).min(launch.clusters());
@@ -61,7 +63,8 @@ fn work(
         if index >= launch.clusters() || index > progress.failed.load(Ordering::Relaxed) {
             return;
         }
-        let cluster = RefCell::new(Cluster::new(launch.clone(), memory.clone(), index));
+        let cluster =
+            RefCell::new(Cluster::new(launch.clone(), memory.clone(), progress.number, index));
         match Runner::new(&cluster, kernel, &mut stacks) {
             Ok(mut runner) => {
                 runner.run(|| progress.failed.load(Ordering::Relaxed) < index);

@@ -85,13 +85,13 @@ pub enum Scope {
 #[track_caller]
 pub fn global(address: *mut u32, operation: Operation, _scope: Scope) -> u32 {
     let address = address as u64;
-    execute(|cluster, _| {
+    execute(|cluster, thread| {
         operation.check()?;
         if !address.is_multiple_of(4) {
             let detail = format!("an atomic on global memory at {address:#x}, not a multiple of 4");
             return Err(Fault::new(Kind::Misaligned, detail));
         }
-        cluster.memory.update_u32(address, |old| operation.apply(old))
+        cluster.view(thread).update_u32(address, |old| operation.apply(old))
     })
 }
 
@@ -99,12 +99,12 @@ pub fn global(address: *mut u32, operation: Operation, _scope: Scope) -> u32 {
 #[track_caller]
 pub fn global_add_u64(address: *mut u64, value: u64, _scope: Scope) -> u64 {
     let address = address as u64;
-    execute(|cluster, _| {
+    execute(|cluster, thread| {
         if !address.is_multiple_of(8) {
             let detail = format!("an atomic on global memory at {address:#x}, not a multiple of 8");
             return Err(Fault::new(Kind::Misaligned, detail));
         }
-        cluster.memory.update_u64(address, |old| old.wrapping_add(value))
+        cluster.view(thread).update_u64(address, |old| old.wrapping_add(value))
     })
 }
 

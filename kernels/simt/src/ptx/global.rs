@@ -19,10 +19,10 @@ fn aligned(address: u64, align: usize) -> Outcome<()> {
 #[track_caller]
 #[must_use]
 pub fn load<const N: usize>(address: u64) -> [u8; N] {
-    execute(|cluster, _| {
+    execute(|cluster, thread| {
         aligned(address, N)?;
         let mut value = [0; N];
-        cluster.memory.read(address, &mut value)?;
+        cluster.view(thread).read(address, &mut value)?;
         Ok(value)
     })
 }
@@ -30,13 +30,13 @@ pub fn load<const N: usize>(address: u64) -> [u8; N] {
 /// `st.global` of `N` bytes, a power of two up to 16.
 #[track_caller]
 pub fn store<const N: usize>(address: u64, value: [u8; N]) {
-    execute(|cluster, _| {
+    execute(|cluster, thread| {
         aligned(address, N)?;
         for word in value.chunks_exact(4) {
             let bits = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
             poison::check(bits, "a store to global memory")?;
         }
-        cluster.memory.write(address, &value)
+        cluster.view(thread).write(address, &value)
     });
 }
 

@@ -1,7 +1,7 @@
 //! Races, proxies and memory that nothing wrote.
 
 use oxmla_simt::wgmma::{self, A, Mma, Type};
-use oxmla_simt::{Kind, Memory, atomic, barrier, bulk, fence, global, shared, special, warp};
+use oxmla_simt::{Kind, Memory, atomic, barrier, bulk, fence, global, grid, shared, special, warp};
 
 use crate::support::{Aligned, catches, catches_with, clear_tiles, descriptor};
 
@@ -223,5 +223,32 @@ fn global_memory_that_no_kernel_wrote() {
             let _ = global::load_f32(at.wrapping_add(if bug { 2 * i } else { 31 - i }));
         });
         assert_eq!(result.err().map(|report| report.kind), bug.then_some(Kind::Uninitialised));
+    }
+}
+
+/// A launch that may begin early reads what the one before has written, without waiting for its end. One thread
+/// waits for all, and a barrier tells the others.
+#[test]
+fn results_of_the_launch_before() {
+    for bug in [false, true] {
+        let mut data = [0f32; 64];
+        let mut memory = Memory::new();
+        let at = memory.read_write(&mut data);
+        let word = |i: u32| (at as *mut f32).wrapping_add(i as usize);
+        let first = oxmla_simt::Launch::new("first", [1, 1, 1], 32);
+        let write = || global::store_f32(word(special::thread_index()), 1.0);
+        first.run(&memory, write).expect("no fault");
+        let second = oxmla_simt::Launch::new("second", [1, 1, 1], 32).programmatic(true);
+        let result = second.run(&memory, || {
+            let i = special::thread_index();
+            // Nobody has written the other half.
+            let _ = global::load_f32(word(32 + i));
+            if !bug && i == 0 {
+                grid::wait();
+            }
+            barrier::sync_threads();
+            let _ = global::load_f32(word(i));
+        });
+        assert_eq!(result.err().map(|report| report.kind), bug.then_some(Kind::Dependency));
     }
 }
