@@ -29,7 +29,7 @@ macro_rules! plain {
         $(unsafe impl Plain for $ty {})*
     };
 }
-plain!(u8, i8, u16, i16, u32, i32, u64, i64, f32, f64, half::bf16, half::f16);
+plain!(u8, i8, u16, i16, u32, i32, u64, i64, u128, i128, f32, f64, half::bf16, half::f16);
 
 impl<'a> Memory<'a> {
     /// Nothing registered.

@@ -55,7 +55,8 @@ pub struct TensorMap {
     pub strides: Vec<u64>,
     /// Elements of the box along each dimension, at most 256.
     pub tile: Vec<u32>,
-    /// Every how many elements one is copied, along each dimension; 1 for all.
+    /// Every how many elements one is copied, along each dimension; 1 for all, and along dimension 0, where the
+    /// TMA unit knows no other.
     pub element_strides: Vec<u32>,
     /// Permutation in shared memory.
     pub swizzle: Swizzle,
@@ -96,6 +97,7 @@ impl TensorMap {
         )?;
         rule(self.tile.iter().all(|t| (1..=256).contains(t)), "tile: 1–256")?;
         rule(self.element_strides.iter().all(|s| (1..=8).contains(s)), "element_strides: 1–8")?;
+        rule(self.element_strides[0] == 1, "element_strides begins with 1")?;
         let inner = u64::from(self.tile[0]) * u64::from(self.element_bytes);
         rule(inner % 16 == 0, "the inner row of the box is a multiple of 16 bytes")?;
         rule(
@@ -144,6 +146,7 @@ mod tests {
             TensorMap { tile: vec![128, 64], ..rows() },
             TensorMap { tile: vec![64, 257], ..rows() },
             TensorMap { element_strides: vec![1, 9], ..rows() },
+            TensorMap { element_strides: vec![2, 1], ..rows() },
             TensorMap { dimensions: vec![0, 10], ..rows() },
         ];
         for map in broken {

@@ -1,5 +1,7 @@
 //! What the TMA unit makes of a tensor map and coordinates: rows of the box, in global and shared memory.
 
+use std::ops::Range;
+
 use crate::memory::View;
 use crate::report::{Fault, Kind, Outcome};
 use crate::tensor_map::TensorMap;
@@ -54,31 +56,27 @@ impl<'a> Image<'a> {
         })
     }
 
-    /// Elements of a row that lie in the tensor: index in the row, byte offset in global memory. Runs of
-    /// consecutive elements are one entry, with their number.
-    fn runs(&self) -> Vec<(usize, u64, usize)> {
+    /// The elements of a row that lie in the tensor, and the byte offset of the first in global memory.
+    fn inside(&self) -> (Range<usize>, u64) {
         let (map, start) = (self.map, self.origin[0]);
-        let stride = i64::from(map.element_strides[0]);
-        let inside = |i: i64| (0..map.dimensions[0] as i64).contains(&(start + i * stride));
-        let elements: Vec<i64> = (0..i64::from(map.copied(0))).filter(|&i| inside(i)).collect();
-        let bytes = u64::from(map.element_bytes);
-        let entry = |i: i64, n: usize| (i as usize, (start + i * stride) as u64 * bytes, n);
-        match elements.first() {
-            Some(&first) if stride == 1 => vec![entry(first, elements.len())],
-            _ => elements.iter().map(|&i| entry(i, 1)).collect(),
-        }
+        let last = map.dimensions[0] as i64 - start;
+        let first = (-start).clamp(0, map.tile[0].into());
+        let end = last.clamp(first, map.tile[0].into());
+        // Negative only where nothing lies inside.
+        let offset = (start + first).max(0) as u64 * u64::from(map.element_bytes);
+        (first as usize..end as usize, offset)
     }
 
     /// Reads the box from global memory and hands out its 16-byte chunks: offset in the box, content.
     pub fn load(&self, memory: View, mut put: impl FnMut(u32, &[u8])) -> Outcome<()> {
         let size = self.map.element_bytes as usize;
-        let runs = self.runs();
+        let (inside, offset) = self.inside();
         let mut bytes = vec![0; self.row_bytes()];
         for row in self.rows() {
             bytes.fill(0);
-            for &(i, offset, n) in runs.iter().filter(|_| row.global.is_some()) {
-                let address = row.global.unwrap_or_default() + offset;
-                memory.read(address, &mut bytes[i * size..(i + n) * size])?;
+            if let Some(global) = row.global.filter(|_| !inside.is_empty()) {
+                let place = &mut bytes[inside.start * size..inside.end * size];
+                memory.read(global + offset, place)?;
             }
             for (chunk, content) in bytes.chunks(16).enumerate() {
                 put(row.offset + 16 * chunk as u32, content);
@@ -94,16 +92,14 @@ impl<'a> Image<'a> {
         mut write: impl FnMut(u64, &[u8]) -> Outcome<()>,
     ) -> Outcome<()> {
         let size = self.map.element_bytes as usize;
-        let runs = self.runs();
+        let (inside, offset) = self.inside();
         let mut bytes = vec![0; self.row_bytes()];
         for row in self.rows() {
-            let Some(global) = row.global else { continue };
+            let Some(global) = row.global.filter(|_| !inside.is_empty()) else { continue };
             for (chunk, content) in bytes.chunks_mut(16).enumerate() {
                 take(row.offset + 16 * chunk as u32, content);
             }
-            for &(i, offset, n) in &runs {
-                write(global + offset, &bytes[i * size..(i + n) * size])?;
-            }
+            write(global + offset, &bytes[inside.start * size..inside.end * size])?;
         }
         Ok(())
     }
