@@ -86,6 +86,12 @@ impl Rows {
         self.groups * self.tiles_per_group
     }
 
+    /// Rows of a full tile: 64, or all rows of a list if they are fewer.
+    #[must_use]
+    pub const fn rows_per_tile(&self) -> u32 {
+        if self.rows < 64 { self.rows } else { 64 }
+    }
+
     /// The KV head that the rows of `group` attend to.
     #[must_use]
     pub const fn kv_head(&self, group: u32) -> u32 {

@@ -41,7 +41,7 @@ pub unsafe extern "ptx-kernel" fn dense_decode_f16(
     unsafe { dense::run::<F16>(q, kv, &params) }
 }
 
-/// Merge of split requests, bf16 output. Grid (batch · tiles · 8).
+/// Merge of split requests, bf16 output. Grid as `combine::Grid` says.
 ///
 /// # Safety
 /// The decode kernel with the same `params` has completed before it in the stream.
@@ -51,7 +51,7 @@ pub unsafe extern "ptx-kernel" fn combine_bf16(params: DenseDecodeParams) {
     unsafe { combine::run::<Bf16>(&params) }
 }
 
-/// Merge of split requests, f16 output. Grid (batch · tiles · 8).
+/// Merge of split requests, f16 output. Grid as `combine::Grid` says.
 ///
 /// # Safety
 /// As for [`combine_bf16`].

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use oxmla_kernels::decode::combine::CTAS_PER_TILE;
 
 use super::decode_plan::{DecodePlan, Summary};
 use super::schedule;
@@ -182,9 +181,9 @@ fn check_config(config: &PlannerConfig) -> Result<()> {
         return Err(Error::UnsupportedDType { arg: "dtype", got: dtype });
     }
     let most_blocks = i32::MAX as u32 / BLOCK_SIZE as u32 + 1;
-    check::range("max_s_q", max_s_q, 1, u32::MAX / dims.h_q() / CTAS_PER_TILE)?;
-    let tiles = dims.rows(max_s_q).tiles();
-    check::range("max_batch", max_batch as i128, 1, i32::MAX as u32 / tiles / CTAS_PER_TILE)?;
+    // The combine kernel has a CTA for every two rows of a tile.
+    check::range("max_s_q", max_s_q, 1, i32::MAX as u32 / dims.h_q())?;
+    check::range("max_batch", max_batch as i128, 1, i32::MAX)?;
     check::range("max_blocks_per_sequence", max_blocks_per_sequence as i128, 1, most_blocks)?;
     check::range("blocks_in_cache", config.blocks_in_cache as i128, 1, i32::MAX)
 }

@@ -1,15 +1,48 @@
 //! Merge of split requests.
 //!
-//! One warp merges one row: it weighs the partial outputs by 2^(their LSE − the common LSE) and adds them
-//! up in the order of the splits, so that two runs agree bit by bit. Rows of requests that one CTA finished
-//! alone are left as they are; rows of empty requests, which no CTA visits, become 0 with LSE −∞.
+//! A row is the sum of the partial outputs, weighted by 2^(their LSE − the common LSE), in the order of the
+//! splits, so that two runs agree bit by bit. Rows of requests that one CTA finished alone are left as they
+//! are; rows of empty requests, which no CTA visits, become 0 with LSE −∞.
+//!
+//! The grid may start while the decode kernel still runs, and waits for it before it reads partial results.
 
-/// Threads per CTA: eight warps, a row each.
-pub const THREADS: u32 = 32 * ROWS_PER_CTA;
-/// Rows that a CTA merges.
-pub const ROWS_PER_CTA: u32 = 8;
-/// CTAs per tile.
-pub const CTAS_PER_TILE: u32 = 64 / ROWS_PER_CTA;
+use crate::abi::Rows;
+
+/// Threads per CTA: eight warps.
+pub const THREADS: u32 = 32 * WARPS;
+const WARPS: u32 = 8;
+/// Up to this many CTAs, about two rounds of what the multiprocessors hold at once, a row is worth four warps.
+/// Beyond, starting more CTAs takes longer than a row that one warp merges alone.
+const MANY_CTAS: u32 = 2048;
+
+/// How the CTAs of a launch divide the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// CTAs along x: groups of rows.
+    pub x: u32,
+    /// CTAs along y: requests if there are no more of them than parts, else parts, each of which can have one
+    /// split request whose first block it took.
+    pub y: u32,
+    /// Warps that share a row, each a part of its columns: 4 or 1.
+    pub warps_per_row: u32,
+}
+
+impl Grid {
+    /// For a launch with that packing of rows, batch and parts.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(rows: &Rows, batch: u32, parts: u32) -> Self {
+        let y = if batch < parts { batch } else { parts };
+        let wide = Self::with(rows, y, 4);
+        if wide.x.saturating_mul(y) <= MANY_CTAS { wide } else { Self::with(rows, y, 1) }
+    }
+
+    #[inline(always)]
+    const fn with(rows: &Rows, y: u32, warps_per_row: u32) -> Self {
+        let per_tile = rows.rows_per_tile().div_ceil(WARPS / warps_per_row);
+        Self { x: rows.tiles() * per_tile, y, warps_per_row }
+    }
+}
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub use device::run;
@@ -18,163 +51,200 @@ pub use device::run;
 mod device {
     use seq_macro::seq;
 
-    use super::{CTAS_PER_TILE, ROWS_PER_CTA};
+    use super::{Grid, WARPS};
     use crate::abi::DenseDecodeParams;
     use crate::attention::epilogue::{lse_address, partial_row};
     use crate::attention::rows::Tile;
-    use crate::decode::{schedule, walk};
-    use crate::ptx::{global, math, special, warp};
+    use crate::decode::schedule;
+    use crate::decode::walk::{self, Split};
+    use crate::ptx::{global, grid, math, special, warp};
     use crate::tile::element::Element;
-
-    /// Sixteen of the 512 output columns: lane `l` holds columns `8 l + 256 h` to `+ 7`, `h` = 0 and 1.
-    type Columns = [[f32; 8]; 2];
 
     /// The kernel.
     ///
     /// # Safety
-    /// As for [`crate::entry::combine_bf16`].
+    /// As for the entry point.
     #[inline(always)]
     pub unsafe fn run<E: Element>(params: &DenseDecodeParams) {
-        let index = special::cta_x();
-        let tiles = params.rows.tiles();
-        let request = index / CTAS_PER_TILE / tiles;
-        let tile = Tile::new(params, index / CTAS_PER_TILE % tiles);
-        let row = index % CTAS_PER_TILE * ROWS_PER_CTA + special::warp();
-        if !tile.contains(row) {
-            return;
-        }
-        // SAFETY: `request` is inside the batch, which the launcher vouches for.
-        let blocks = schedule::blocks(unsafe {
-            global::load_i32((params.lengths as *const i32).add(request as usize))
-        });
-        if blocks == 0 {
-            // SAFETY: request and row exist.
-            unsafe { store::<E>(params, &tile, request, row, f32::NEG_INFINITY, &[[0.0; 8]; 2]) };
-            return;
-        }
-        // SAFETY: as above; the whole warp is here.
-        let (cut, start) = unsafe { walk::locate(params, request) };
-        let (first, last) = cut.parts_of(start, blocks);
-        if first != last {
-            let splits = Splits { params, tile: &tile, row, first, last };
-            // SAFETY: the decode kernel wrote these splits.
-            unsafe {
-                let lse = splits.log2_sum();
-                store::<E>(params, &tile, request, row, lse, &splits.merge(lse));
+        let Grid { x, y, warps_per_row } = Grid::new(&params.rows, params.batch, params.parts);
+        let (index, turn, warp) = (special::cta_x(), special::cta_y(), special::warp());
+        let ctas_per_tile = x / params.rows.tiles();
+        let tile = Tile::new(params, index / ctas_per_tile);
+        let row = index % ctas_per_tile * (WARPS / warps_per_row) + warp / warps_per_row;
+        let column = warp % warps_per_row * VECTOR_COLUMNS + special::lane() * 4;
+        // SAFETY: whole warps; the launcher vouches for the parameters.
+        unsafe {
+            let split = if y == params.batch {
+                walk::split_of_request(params, turn)
+            } else {
+                walk::split_from_part(params, turn)
+            };
+            // Not only for the partial results: whoever waits for this grid waits for the decode kernel too.
+            grid::wait();
+            if !tile.contains(row) {
+                return;
+            }
+            if warps_per_row == 1 {
+                Place::<4> { params, tile: &tile, row, column }.run::<E>(split, turn, y);
+            } else {
+                Place::<1> { params, tile: &tile, row, column }.run::<E>(split, turn, y);
             }
         }
     }
 
-    /// The partial results of one row.
-    struct Splits<'a> {
+    /// Columns of a vector of all lanes.
+    const VECTOR_COLUMNS: u32 = 32 * 4;
+    /// Vectors under way together, of two splits or of eight: 43 splits, one at a time, would take 43 times the
+    /// latency of L2.
+    const LOADS: usize = 8;
+    /// Four columns of up to four vectors.
+    type Columns = [[f32; 4]; 4];
+
+    /// `VECTORS` (1 or 4) times four columns of a tile row, 128 apart.
+    struct Place<'a, const VECTORS: usize> {
         params: &'a DenseDecodeParams,
         tile: &'a Tile,
         row: u32,
-        first: u32,
-        last: u32,
+        column: u32,
     }
 
-    impl Splits<'_> {
-        /// Row of the partial buffers that `part` wrote.
+    impl<const VECTORS: usize> Place<'_, VECTORS> {
+        /// The work of CTA `turn` of `turns`: its split, if it has one, and empty requests.
         #[inline(always)]
-        fn partial(&self, part: u32) -> usize {
-            let slot = schedule::slot(part, part == self.first);
-            partial_row(self.params, self.tile, slot, self.row) as usize
+        unsafe fn run<E: Element>(&self, split: Option<Split>, turn: u32, turns: u32) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                if let Some(split) = split {
+                    self.merge::<E>(&split);
+                }
+                self.clear_empty_requests::<E>(turn, turns);
+            }
         }
 
-        /// LSE of the split of `part`, base 2.
+        /// Writes the results of requests without tokens: those of every `turns`-th group of 32 requests.
         #[inline(always)]
-        unsafe fn lse(&self, part: u32) -> f32 {
-            // SAFETY: the split exists.
+        unsafe fn clear_empty_requests<E: Element>(&self, turn: u32, turns: u32) {
+            let (lengths, batch) = (self.params.lengths as *const i32, self.params.batch);
+            let mut first = turn * 32;
+            while first < batch {
+                let request = first + special::lane();
+                // SAFETY: inside the batch.
+                let empty = request < batch
+                    && schedule::blocks(unsafe { global::load_i32(lengths.add(request as usize)) })
+                        == 0;
+                let mut left = warp::ballot(empty);
+                while left != 0 {
+                    let request = first + left.trailing_zeros();
+                    // SAFETY: request and row exist.
+                    unsafe { self.store::<E>(request, &[[0.0; 4]; 4], f32::NEG_INFINITY) };
+                    left &= left - 1;
+                }
+                first += turns * 32;
+            }
+        }
+
+        /// Merges the partial results of `split`.
+        #[inline(always)]
+        unsafe fn merge<E: Element>(&self, split: &Split) {
+            // SAFETY: the decode kernel has written these splits.
             unsafe {
-                global::load_f32((self.params.partial_lse as *const f32).add(self.partial(part)))
+                let lse = self.log2_sum(split);
+                let mut total: Columns = [[0.0; 4]; 4];
+                let mut first = split.first;
+                while first <= split.last && lse != f32::NEG_INFINITY {
+                    let mut values = [[0.0; 4]; LOADS];
+                    let mut weights = [0.0; LOADS];
+                    // Past the last split, that is loaded again, with weight 0.
+                    seq!(I in 0..8 {
+                        let part = first + (I / VECTORS) as u32;
+                        values[I] = self.partial(split, part.min(split.last), I % VECTORS);
+                        weights[I] = self.lse(split, part.min(split.last));
+                    });
+                    seq!(I in 0..8 {
+                        let weight = math::exp2(weights[I] - lse);
+                        let exists = first + (I / VECTORS) as u32 <= split.last;
+                        let weight = if exists { weight } else { 0.0 };
+                        let sums = &mut total[I % VECTORS];
+                        seq!(N in 0..4 {
+                            sums[N] = math::fma(weight, values[I][N], sums[N]);
+                        });
+                    });
+                    first += (LOADS / VECTORS) as u32;
+                }
+                self.store::<E>(split.request, &total, lse);
             }
         }
 
         /// LSE of all splits together, base 2; −∞ if no split saw a token.
         #[inline(always)]
-        unsafe fn log2_sum(&self) -> f32 {
+        unsafe fn log2_sum(&self, split: &Split) -> f32 {
             let mut maximum = f32::NEG_INFINITY;
-            let mut part = self.first + special::lane();
-            while part <= self.last {
+            let mut part = split.first + special::lane();
+            while part <= split.last {
                 // SAFETY: a part between first and last.
-                maximum = math::max(maximum, unsafe { self.lse(part) });
+                maximum = math::max(maximum, unsafe { self.lse(split, part) });
                 part += 32;
             }
             let maximum = warp_reduce(maximum, math::max);
             // Any finite reference will do where no split saw a token: the sum is then 0 and its log −∞.
             let maximum = if maximum == f32::NEG_INFINITY { 0.0 } else { maximum };
             let mut sum = 0.0;
-            let mut part = self.first + special::lane();
-            while part <= self.last {
+            let mut part = split.first + special::lane();
+            while part <= split.last {
                 // SAFETY: as above.
-                sum += math::exp2(unsafe { self.lse(part) } - maximum);
+                sum += math::exp2(unsafe { self.lse(split, part) } - maximum);
                 part += 32;
             }
             maximum + math::log2(warp_reduce(sum, |a, b| a + b))
         }
 
-        /// The weighted sum of the partial outputs.
+        /// Row of the partial buffers that `part` wrote.
         #[inline(always)]
-        unsafe fn merge(&self, lse: f32) -> Columns {
-            let mut total: Columns = [[0.0; 8]; 2];
-            if lse == f32::NEG_INFINITY {
-                return total;
-            }
-            let mut part = self.first;
-            while part <= self.last {
-                // SAFETY: as above; 512 floats from the start of a row, 16-byte aligned.
-                unsafe {
-                    let weight = math::exp2(self.lse(part) - lse);
-                    let row = (self.params.partial_out as *const f32).add(self.partial(part) * 512);
-                    seq!(H in 0..2 {
-                        let at = row.add((8 * special::lane() + 256 * H) as usize);
-                        let low = global::load_f32x4(at);
-                        let high = global::load_f32x4(at.add(4));
-                        seq!(N in 0..4 {
-                            total[H][N] = math::fma(weight, low[N], total[H][N]);
-                            total[H][4 + N] = math::fma(weight, high[N], total[H][4 + N]);
-                        });
-                    });
-                }
-                part += 1;
-            }
-            total
+        fn partial_row(&self, split: &Split, part: u32) -> usize {
+            let slot = schedule::slot(part, part == split.first);
+            partial_row(self.params, self.tile, slot, self.row) as usize
         }
-    }
 
-    /// Writes a row of the output and its LSE, given in base 2.
-    #[inline(always)]
-    unsafe fn store<E: Element>(
-        params: &DenseDecodeParams,
-        tile: &Tile,
-        request: u32,
-        row: u32,
-        log2_sum: f32,
-        values: &Columns,
-    ) {
-        let offset = u64::from(request) * params.out_stride_batch
-            + u64::from(tile.token(row)) * params.out_stride_token
-            + u64::from(tile.head(row)) * params.out_stride_head;
-        let out = (params.out as *mut u16).wrapping_add(offset as usize);
-        seq!(H in 0..2 {
-            let v = &values[H];
-            let packed = [
-                E::pack(v[0], v[1]), E::pack(v[2], v[3]), E::pack(v[4], v[5]), E::pack(v[6], v[7]),
-            ];
-            // SAFETY: 16-byte aligned columns of an existing row.
+        /// LSE of the split of `part`, base 2.
+        #[inline(always)]
+        unsafe fn lse(&self, split: &Split, part: u32) -> f32 {
+            let row = self.partial_row(split, part);
+            // SAFETY: the split exists.
+            unsafe { global::load_f32((self.params.partial_lse as *const f32).add(row)) }
+        }
+
+        /// Four columns of the split of `part`.
+        #[inline(always)]
+        unsafe fn partial(&self, split: &Split, part: u32, vector: usize) -> [f32; 4] {
+            let column = self.column as usize + vector * VECTOR_COLUMNS as usize;
+            let at = self.partial_row(split, part) * 512 + column;
+            // SAFETY: the split exists; four columns are 16-byte aligned.
+            unsafe { global::load_f32x4((self.params.partial_out as *const f32).add(at)) }
+        }
+
+        /// Writes the columns and, once a row, its LSE, given in base 2.
+        #[inline(always)]
+        unsafe fn store<E: Element>(&self, request: u32, values: &Columns, log2_sum: f32) {
+            let Self { params, tile, row, column } = *self;
+            let offset = u64::from(request) * params.out_stride_batch
+                + u64::from(tile.token(row)) * params.out_stride_token
+                + u64::from(tile.head(row)) * params.out_stride_head
+                + u64::from(column);
+            let out = (params.out as *mut u16).wrapping_add(offset as usize);
+            // SAFETY: four columns at a time, 8-byte aligned, of an existing row; the row's LSE.
             unsafe {
-                global::store_b16x8(out.wrapping_add((8 * special::lane() + 256 * H) as usize), packed);
-            };
-        });
-        if special::lane() == 0 {
-            // SAFETY: request and row exist.
-            unsafe {
-                global::store_f32(
-                    lse_address(params, tile, request, row),
-                    log2_sum * core::f32::consts::LN_2,
-                );
-            };
+                seq!(V in 0..4 {
+                    if V < VECTORS {
+                        let [a, b, c, d] = values[V];
+                        let at = out.wrapping_add(V * VECTOR_COLUMNS as usize);
+                        global::store_b16x4(at, [E::pack(a, b), E::pack(c, d)]);
+                    }
+                });
+                if column == 0 {
+                    let lse = log2_sum * core::f32::consts::LN_2;
+                    global::store_f32(lse_address(params, tile, request, row), lse);
+                }
+            }
         }
     }
 
@@ -186,5 +256,37 @@ mod device {
         value = combine(value, warp::butterfly::<4>(value));
         value = combine(value, warp::butterfly::<2>(value));
         combine(value, warp::butterfly::<1>(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every row of every tile has a CTA, and no more CTAs than that.
+    #[test]
+    fn grids_cover_the_rows() {
+        for (s_q, h_q, h_k, batch, parts) in [
+            (1, 128, 1, 1, 66),
+            (1, 128, 1, 128, 66),
+            (2, 9, 3, 4, 22),
+            (1, 16, 1, 500, 132),
+            (1, 1, 1, 7, 132),
+        ] {
+            let rows = Rows::pack(s_q, h_q, h_k);
+            let grid = Grid::new(&rows, batch, parts);
+            let rows_per_cta = WARPS / grid.warps_per_row;
+            let ctas_per_tile = grid.x / rows.tiles();
+            assert_eq!(grid.x % rows.tiles(), 0);
+            assert!((ctas_per_tile - 1) * rows_per_cta < rows.rows_per_tile());
+            assert!(ctas_per_tile * rows_per_cta >= rows.rows_per_tile());
+            assert_eq!(grid.y, batch.min(parts));
+        }
+    }
+
+    #[test]
+    fn few_rows_get_four_warps_each() {
+        assert_eq!(Grid::new(&Rows::pack(1, 128, 1), 1, 66).warps_per_row, 4);
+        assert_eq!(Grid::new(&Rows::pack(1, 128, 1), 128, 66).warps_per_row, 1);
     }
 }

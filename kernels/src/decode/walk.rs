@@ -46,27 +46,13 @@ impl Walk {
     /// All lanes of the warp call it, converged; `params.lengths` points to `params.batch` readable `i32`.
     #[inline(always)]
     pub unsafe fn new(params: &DenseDecodeParams, part: u32) -> Self {
-        let lengths = params.lengths as *const i32;
-        let batch = params.batch;
+        let (lengths, batch) = (params.lengths as *const i32, params.batch);
         // SAFETY: the caller's promise.
-        let schedule = unsafe { cut(params) };
-        let begin = schedule.start(part);
-        let (mut first, mut start) = (0, 0);
-        while first < batch {
-            // SAFETY: the caller's promise.
-            let cost = unsafe { lane_cost(lengths, batch, first) };
-            let chunk = warp::sum(cost);
-            if start + chunk > begin {
-                let through = inclusive_scan(cost);
-                let lane = warp::ballot(start + through > begin).trailing_zeros();
-                first += lane;
-                start += warp::broadcast(through - cost, lane);
-                break;
-            }
-            first += 32;
-            start += chunk;
+        unsafe {
+            let schedule = cut(lengths, batch, params.parts);
+            let (request, start) = find(lengths, batch, schedule.start(part));
+            Self { lengths, batch, schedule, part, request, start }
         }
-        Self { lengths, batch, schedule, part, request: first, start }
     }
 
     /// The next piece, or `None` at the end of the part.
@@ -93,40 +79,105 @@ impl Walk {
     }
 }
 
+/// A request that several parts share.
+pub struct Split {
+    /// Index of the request in the batch.
+    pub request: u32,
+    /// Part that takes its first block.
+    pub first: u32,
+    /// Part that takes its last block.
+    pub last: u32,
+}
+
+impl Split {
+    /// How `schedule` splits a request of `length` tokens that begins at `start`, if it does.
+    #[inline(always)]
+    fn new(schedule: &Schedule, request: u32, length: i32, start: u32) -> Option<Self> {
+        let blocks = schedule::blocks(length);
+        if blocks == 0 {
+            return None;
+        }
+        let (first, last) = schedule.parts_of(start, blocks);
+        (last > first).then_some(Self { request, first, last })
+    }
+}
+
+/// The parts that share `request`, if it is split.
+///
+/// # Safety
+/// As for [`Walk::new`]; `request` is inside the batch.
+#[inline(always)]
+pub unsafe fn split_of_request(params: &DenseDecodeParams, request: u32) -> Option<Split> {
+    let (lengths, batch) = (params.lengths as *const i32, params.batch);
+    let (mut total, mut start, mut first) = (0, 0, 0);
+    // SAFETY: the caller's promise.
+    unsafe {
+        while first < batch {
+            let cost = lane_cost(lengths, batch, first);
+            total += warp::sum(cost);
+            start += warp::sum(if first + special::lane() < request { cost } else { 0 });
+            first += 32;
+        }
+        let length = global::load_i32(lengths.add(request as usize));
+        Split::new(&Schedule::new(total, params.parts), request, length, start)
+    }
+}
+
+/// The split request whose first block `part` takes, if there is one. There cannot be two: it also contains
+/// the end of the part's interval.
+///
+/// # Safety
+/// As for [`Walk::new`].
+#[inline(always)]
+pub unsafe fn split_from_part(params: &DenseDecodeParams, part: u32) -> Option<Split> {
+    let (lengths, batch) = (params.lengths as *const i32, params.batch);
+    // SAFETY: the caller's promise; the request found is inside the batch.
+    unsafe {
+        let schedule = cut(lengths, batch, params.parts);
+        let (request, start) = find(lengths, batch, schedule.start(part + 1));
+        if request >= batch {
+            return None;
+        }
+        let length = global::load_i32(lengths.add(request as usize));
+        Split::new(&schedule, request, length, start).filter(|split| split.first == part)
+    }
+}
+
 /// The cut of the whole batch.
 ///
 /// # Safety
 /// As for [`Walk::new`].
 #[inline(always)]
-unsafe fn cut(params: &DenseDecodeParams) -> Schedule {
-    // SAFETY: the caller's promise.
-    let total = unsafe { cost_before(params, params.batch) };
-    Schedule::new(total, params.parts)
-}
-
-/// Cost of the first `end` requests.
-///
-/// # Safety
-/// As for [`Walk::new`]; `end` is at most `params.batch`.
-#[inline(always)]
-unsafe fn cost_before(params: &DenseDecodeParams, end: u32) -> u32 {
+unsafe fn cut(lengths: *const i32, batch: u32, parts: u32) -> Schedule {
     let (mut total, mut first) = (0, 0);
-    while first < end {
+    while first < batch {
         // SAFETY: the caller's promise.
-        total += warp::sum(unsafe { lane_cost(params.lengths as *const i32, end, first) });
+        total += warp::sum(unsafe { lane_cost(lengths, batch, first) });
         first += 32;
     }
-    total
+    Schedule::new(total, parts)
 }
 
-/// The cut, and where `request` begins on the cost line.
+/// The request that contains `position` of the cost line, and where it begins; `batch` or more if there is none.
 ///
 /// # Safety
-/// As for [`Walk::new`]; `request` is less than `params.batch`.
+/// As for [`Walk::new`].
 #[inline(always)]
-pub unsafe fn locate(params: &DenseDecodeParams, request: u32) -> (Schedule, u32) {
-    // SAFETY: the caller's promise.
-    unsafe { (cut(params), cost_before(params, request)) }
+unsafe fn find(lengths: *const i32, batch: u32, position: u32) -> (u32, u32) {
+    let (mut first, mut start) = (0, 0);
+    while first < batch {
+        // SAFETY: the caller's promise.
+        let cost = unsafe { lane_cost(lengths, batch, first) };
+        let chunk = warp::sum(cost);
+        if start + chunk > position {
+            let through = inclusive_scan(cost);
+            let lane = warp::ballot(start + through > position).trailing_zeros();
+            return (first + lane, start + warp::broadcast(through - cost, lane));
+        }
+        first += 32;
+        start += chunk;
+    }
+    (first, start)
 }
 
 /// Cost of request `first + lane`, zero from `end` on.

@@ -88,18 +88,17 @@ pub unsafe fn store_b16x2(address: *mut u16, value: u32) {
     };
 }
 
-/// `st.global.v4.b32` of eight packed 16-bit floats.
+/// `st.global.v2.b32` of four packed 16-bit floats.
 ///
 /// # Safety
-/// `address` points to 16 writable bytes in global memory, 16-byte aligned.
+/// `address` points to 8 writable bytes in global memory, 8-byte aligned.
 #[inline(always)]
-pub unsafe fn store_b16x8(address: *mut u16, value: [u32; 4]) {
+pub unsafe fn store_b16x4(address: *mut u16, value: [u32; 2]) {
     // SAFETY: the caller's promise.
     unsafe {
         asm!(
-            "st.global.v4.b32 [{}], {{{}, {}, {}, {}}};",
-            in(reg64) address,
-            in(reg32) value[0], in(reg32) value[1], in(reg32) value[2], in(reg32) value[3],
+            "st.global.v2.b32 [{}], {{{}, {}}};",
+            in(reg64) address, in(reg32) value[0], in(reg32) value[1],
             options(nostack)
         )
     };

@@ -8,6 +8,7 @@
 pub mod barrier;
 pub mod fence;
 pub mod global;
+pub mod grid;
 pub mod math;
 pub mod matrix;
 pub mod mbarrier;

@@ -20,13 +20,13 @@ pub fn dense_decode_f16(q: u64, kv: u64, params: &DenseDecodeParams) {
     unsafe { dense::run::<F16>(TensorMapAddress(q), TensorMapAddress(kv), params) }
 }
 
-/// `combine_bf16`. Grid (batch · tiles · 8).
+/// `combine_bf16`. Grid as `combine::Grid` says.
 pub fn combine_bf16(params: &DenseDecodeParams) {
     // SAFETY: the machine checks every access.
     unsafe { combine::run::<Bf16>(params) }
 }
 
-/// `combine_f16`. Grid (batch · tiles · 8).
+/// `combine_f16`. Grid as `combine::Grid` says.
 pub fn combine_f16(params: &DenseDecodeParams) {
     // SAFETY: the machine checks every access.
     unsafe { combine::run::<F16>(params) }

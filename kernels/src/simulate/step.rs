@@ -10,7 +10,7 @@ use oxmla_simt::{InvalidTensorMap, Launch, Memory, Report, Swizzle, TensorMap, T
 
 use super::entry;
 use crate::abi::{DenseDecodeParams, Rows};
-use crate::decode::combine::CTAS_PER_TILE;
+use crate::decode::combine::Grid;
 use crate::decode::dense::config;
 use crate::decode::schedule::BLOCK_TOKENS;
 use crate::launch::{self, Kernel};
@@ -149,13 +149,11 @@ impl DenseDecode<'_> {
                 ElementType::Bf16 => entry::dense_decode_bf16(q, kv, &params),
                 ElementType::F16 => entry::dense_decode_f16(q, kv, &params),
             })?;
-        configure(geometry(&combine, [batch * tiles * CTAS_PER_TILE, 1, 1])).run(
-            &memory,
-            || match self.element {
-                ElementType::Bf16 => entry::combine_bf16(&params),
-                ElementType::F16 => entry::combine_f16(&params),
-            },
-        )?;
+        let grid = Grid::new(&rows, batch, self.parts);
+        configure(geometry(&combine, [grid.x, grid.y, 1])).run(&memory, || match self.element {
+            ElementType::Bf16 => entry::combine_bf16(&params),
+            ElementType::F16 => entry::combine_f16(&params),
+        })?;
         Ok(trace)
     }
 

@@ -33,6 +33,6 @@ pub unsafe fn store_b16x2(address: *mut u16, value: u32) {
 }
 
 #[track_caller]
-pub unsafe fn store_b16x8(address: *mut u16, value: [u32; 4]) {
-    global::store_u32x4(address.cast(), value);
+pub unsafe fn store_b16x4(address: *mut u16, value: [u32; 2]) {
+    global::store_u32x2(address.cast(), value);
 }

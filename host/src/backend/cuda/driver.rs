@@ -42,6 +42,35 @@ pub(super) const JIT_ERROR_LOG: i32 = 5;
 /// `CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES`.
 pub(super) const JIT_ERROR_LOG_BYTES: i32 = 6;
 
+/// `CUlaunchConfig`.
+#[repr(C)]
+pub(super) struct LaunchConfig {
+    pub grid: [u32; 3],
+    pub block: [u32; 3],
+    pub shared_bytes: u32,
+    pub stream: Handle,
+    pub attributes: *mut LaunchAttribute,
+    pub attribute_count: u32,
+}
+
+/// `CUlaunchAttribute`: which, and a union of 64 bytes, aligned to 8.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+pub(super) struct LaunchAttribute {
+    id: u32,
+    padding: u32,
+    value: [u32; 16],
+}
+
+impl LaunchAttribute {
+    /// `CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION`: the kernel may start before the one in front of
+    /// it in the stream has ended.
+    pub const PROGRAMMATIC_STREAM_SERIALIZATION: Self =
+        Self { id: 6, padding: 0, value: [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] };
+}
+
+const _: () = assert!(size_of::<LaunchConfig>() == 56 && size_of::<LaunchAttribute>() == 72);
+
 /// The driver, loaded and initialised.
 ///
 /// # Errors
@@ -127,16 +156,9 @@ functions! {
             l2_promotion: u32,
             out_of_bounds: u32
         );
-        fn cuLaunchKernel(
+        fn cuLaunchKernelEx(
+            config: *const LaunchConfig,
             function: Handle,
-            grid_x: u32,
-            grid_y: u32,
-            grid_z: u32,
-            block_x: u32,
-            block_y: u32,
-            block_z: u32,
-            shared_bytes: u32,
-            stream: Handle,
             parameters: *mut *mut c_void,
             extra: *mut *mut c_void
         );

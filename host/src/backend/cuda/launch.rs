@@ -2,16 +2,17 @@
 
 use std::ffi::c_void;
 use std::ptr::null_mut;
+use std::slice;
 
 use oxmla_kernels::abi::DenseDecodeParams;
-use oxmla_kernels::decode::combine::CTAS_PER_TILE;
+use oxmla_kernels::decode::combine::Grid;
 
 use super::device::CudaDevice;
-use super::driver::{Driver, Handle};
+use super::driver::{Driver, Handle, LaunchAttribute, LaunchConfig};
 use super::module::Function;
 use super::tensor_map::Layout;
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tensor::TensorRef;
 
 /// What the kernels of one decode work on. Shapes, strides and locations have been checked.
@@ -30,7 +31,8 @@ pub(crate) struct DecodeLaunch<'a> {
 /// can be captured.
 ///
 /// # Errors
-/// [`Error::StrideMismatch`] if the kernels cannot follow `q`, or [`Error::Driver`].
+/// [`StrideMismatch`](crate::Error::StrideMismatch) if the kernels cannot follow `q`, or
+/// [`Driver`](crate::Error::Driver).
 pub(crate) fn launch_decode(
     device: &CudaDevice,
     stream: *mut c_void,
@@ -57,9 +59,14 @@ pub(crate) fn launch_main_kernel(
     let mut parameters = [q.parameter(), kv_cache.parameter(), parameter(params)];
     let _current = device.make_current()?;
     // SAFETY: two tensor maps and the parameters, as the kernel declares them.
-    unsafe { start(driver, function, (params.rows.tiles(), params.parts), stream, &mut parameters) }
+    unsafe {
+        let grid = (params.rows.tiles(), params.parts);
+        start(driver, function, grid, stream, &mut parameters, &mut [])
+    }
 }
 
+/// Gives the combine kernel to `stream`, to start while the decode kernel before it is still running: it waits
+/// for that by itself.
 fn launch_combine(
     device: &CudaDevice,
     stream: *mut c_void,
@@ -67,14 +74,22 @@ fn launch_combine(
 ) -> Result<()> {
     let params = launch.params;
     let function = device.kernels().decode(launch.dtype)?.combine;
-    let ctas = [params.rows.tiles(), CTAS_PER_TILE]
-        .into_iter()
-        .try_fold(params.batch, u32::checked_mul)
-        .ok_or(Error::SizeOverflow { what: "batch" })?;
+    let grid = Grid::new(&params.rows, params.batch, params.parts);
+    let early = LaunchAttribute::PROGRAMMATIC_STREAM_SERIALIZATION;
     let mut parameters = [parameter(params)];
     let _current = device.make_current()?;
     // SAFETY: the parameters, as the kernel declares them.
-    unsafe { start(device.driver(), function, (ctas, 1), stream, &mut parameters) }
+    unsafe {
+        let grid = (grid.x, grid.y);
+        start(
+            device.driver(),
+            function,
+            grid,
+            stream,
+            &mut parameters,
+            slice::from_mut(&mut { early }),
+        )
+    }
 }
 
 /// What a launch takes for the parameters. It only reads through the pointer.
@@ -92,21 +107,16 @@ unsafe fn start(
     (grid_x, grid_y): (u32, u32),
     stream: Handle,
     parameters: &mut [Handle],
+    attributes: &mut [LaunchAttribute],
 ) -> Result<()> {
-    // SAFETY: the caller's promise; the driver copies the parameters before it returns.
-    unsafe {
-        driver.cuLaunchKernel(
-            handle,
-            grid_x,
-            grid_y,
-            1,
-            geometry.threads,
-            1,
-            1,
-            geometry.shared_bytes,
-            stream,
-            parameters.as_mut_ptr(),
-            null_mut(),
-        )
-    }
+    let config = LaunchConfig {
+        grid: [grid_x, grid_y, 1],
+        block: [geometry.threads, 1, 1],
+        shared_bytes: geometry.shared_bytes,
+        stream,
+        attributes: attributes.as_mut_ptr(),
+        attribute_count: attributes.len() as u32,
+    };
+    // SAFETY: the caller's promise; the driver copies everything before it returns.
+    unsafe { driver.cuLaunchKernelEx(&config, handle, parameters.as_mut_ptr(), null_mut()) }
 }

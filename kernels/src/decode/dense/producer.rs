@@ -6,7 +6,7 @@ use crate::abi::DenseDecodeParams;
 use crate::attention::rows::Tile;
 use crate::decode::walk::{Piece, Walk};
 use crate::ptx::tma::{self, TensorMapAddress};
-use crate::ptx::{global, mbarrier, special, warp};
+use crate::ptx::{global, grid, mbarrier, special, warp};
 use crate::tile::swizzle::TILE_BYTES;
 
 /// Runs the producer.
@@ -48,6 +48,8 @@ pub unsafe fn run(
             }
         }
     }
+    // All loads are under way: time to bring in the combine kernel.
+    grid::launch_dependents();
 }
 
 /// Ids of the 32 blocks from `block` on, one in each lane: one round trip for 32 blocks.

@@ -1,0 +1,3 @@
+//! Dependent launches.
+
+pub use oxmla_simt::grid::{launch_dependents, wait};
