@@ -14,8 +14,10 @@ const REGENERATE: &str = "run `cargo xtask ptx` and commit host/ptx/";
 /// Cheap comparisons first: a stale source hash needs no compiler.
 pub fn run(workspace: &Workspace) -> Result<()> {
     let (committed, manifest) = read(workspace)?;
+    let fingerprint = source::fingerprint(workspace, &manifest.sources)
+        .with_context(|| format!("host/ptx/ cannot be compared with kernels/; {REGENERATE}"))?;
     ensure!(
-        manifest.source_sha256 == source::fingerprint(workspace)?,
+        manifest.source_sha256 == fingerprint,
         "kernels/ has changed since host/ptx/ was generated; {REGENERATE}"
     );
     ensure!(

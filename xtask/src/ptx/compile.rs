@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::{Artifact, Message, diagnostic::DiagnosticLevel};
 
 use super::nightly::Nightly;
@@ -26,6 +26,8 @@ const CRATE: &str = "oxmla_kernels";
 pub struct Compiled {
     /// PTX as LLVM wrote it.
     pub ptx: String,
+    /// Files that rustc read, relative to the workspace, sorted.
+    pub sources: Vec<String>,
     /// Warnings about the kernels' code; they were printed.
     pub warnings: usize,
 }
@@ -74,9 +76,11 @@ pub fn compile(workspace: &Workspace, nightly: &Nightly) -> Result<Compiled> {
         bail!("the kernels do not compile: `{}`", process::describe(&cargo));
     }
     let path = assembly.context("cargo reports no artifact of the kernel crate")?;
-    let ptx = fs::read_to_string(&path)
-        .with_context(|| format!("rustc left no PTX at {}", path.display()))?;
-    Ok(Compiled { ptx, warnings })
+    let read = |path: PathBuf| {
+        fs::read_to_string(&path).with_context(|| format!("rustc left no {}", path.display()))
+    };
+    let sources = sources(&read(path.with_extension("d"))?)?;
+    Ok(Compiled { ptx: read(path)?, sources, warnings })
 }
 
 /// Cargo does not list what `--emit=asm` adds: it lies beside the crate's metadata, under the same name.
@@ -84,4 +88,39 @@ fn assembly_path(artifact: &Artifact) -> Option<PathBuf> {
     let metadata = artifact.filenames.iter().find(|path| path.extension() == Some("rmeta"))?;
     let stem = metadata.file_stem()?.strip_prefix("lib")?;
     Some(metadata.with_file_name(format!("{stem}.s")).into_std_path_buf())
+}
+
+/// What the `.s` was made of, from rustc's dep-info: `target.s: kernels/src/lib.rs kernels/src/abi.rs`.
+fn sources(dep_info: &str) -> Result<Vec<String>> {
+    let files = dep_info.lines().find_map(|line| line.split_once(".s: ").map(|(_, files)| files));
+    let files = files.context("rustc's dep-info does not name the sources of the PTX")?;
+    let mut sources: Vec<String> = files.split_whitespace().map(str::to_owned).collect();
+    for source in &sources {
+        ensure!(
+            source.starts_with("kernels/"),
+            "the kernels include {source}, and what decides the PTX must lie in kernels/"
+        );
+    }
+    sources.sort();
+    Ok(sources)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_come_from_the_line_of_the_assembly() {
+        let dep_info = "target/k.d: kernels/src/lib.rs\n\n\
+                        target/k.s: kernels/src/lib.rs kernels/src/abi.rs\n\n\
+                        kernels/src/lib.rs:\nkernels/src/abi.rs:\n";
+        assert_eq!(sources(dep_info).unwrap(), ["kernels/src/abi.rs", "kernels/src/lib.rs"]);
+        assert!(sources("target/k.rmeta: kernels/src/lib.rs\n").is_err());
+    }
+
+    #[test]
+    fn sources_outside_the_crate_are_refused() {
+        let error = sources("k.s: kernels/src/lib.rs ../table.rs\n").unwrap_err().to_string();
+        assert!(error.contains("../table.rs"), "{error}");
+    }
 }

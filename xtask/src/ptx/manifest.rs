@@ -15,7 +15,7 @@ use crate::sass::listing::Listing;
 /// The whole file.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// SHA-256 over the kernel sources and all else that decides the PTX, see `source.rs`.
+    /// SHA-256 over `sources` and all else that decides the PTX, see `source.rs`.
     pub source_sha256: String,
     /// SHA-256 of the PTX beside this file.
     pub ptx_sha256: String,
@@ -27,6 +27,8 @@ pub struct Manifest {
     pub ptxas: String,
     /// In the order of the launch table.
     pub kernels: Vec<KernelFigures>,
+    /// What rustc read, relative to the workspace.
+    pub sources: Vec<String>,
 }
 
 /// One kernel: its launch and what ptxas made of it.
@@ -57,34 +59,6 @@ pub struct KernelFigures {
 }
 
 impl Manifest {
-    /// Puts the figures together.
-    pub fn new(
-        source_sha256: String,
-        rustc: String,
-        ptxas: String,
-        ptx: &str,
-        usage: &usage::Kernels,
-        sass: &BTreeMap<String, Listing>,
-    ) -> Result<Self> {
-        ensure!(usage.len() == KERNELS.len(), "ptxas reports {} kernels", usage.len());
-        let kernels = KERNELS
-            .iter()
-            .map(|kernel| {
-                let used = usage.get(kernel.name).context("ptxas reports no registers");
-                let listing = sass.get(kernel.name).context("nvdisasm shows no code");
-                Ok(KernelFigures::new(kernel, used?, listing?))
-            })
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            source_sha256,
-            ptx_sha256: ptx_sha256(ptx),
-            rustc,
-            ptx_version: ptx_version(ptx)?,
-            ptxas,
-            kernels,
-        })
-    }
-
     /// The file's text.
     pub fn to_json(&self) -> Result<String> {
         Ok(serde_json::to_string_pretty(self)? + "\n")
@@ -111,6 +85,19 @@ impl fmt::Display for Manifest {
 }
 
 impl KernelFigures {
+    /// The figures of every kernel of the launch table, in its order.
+    pub fn all(usage: &usage::Kernels, listings: &BTreeMap<String, Listing>) -> Result<Vec<Self>> {
+        ensure!(usage.len() == KERNELS.len(), "ptxas reports {} kernels", usage.len());
+        KERNELS
+            .iter()
+            .map(|kernel| {
+                let used = usage.get(kernel.name).context("ptxas reports no registers");
+                let listing = listings.get(kernel.name).context("nvdisasm shows no code");
+                Ok(Self::new(kernel, used?, listing?))
+            })
+            .collect()
+    }
+
     fn new(kernel: &Kernel, usage: &Usage, listing: &Listing) -> Self {
         Self {
             name: kernel.name.to_owned(),
@@ -134,7 +121,7 @@ pub fn ptx_sha256(ptx: &str) -> String {
 }
 
 /// `8.3` of `.version 8.3`.
-fn ptx_version(ptx: &str) -> Result<String> {
+pub fn ptx_version(ptx: &str) -> Result<String> {
     let version = ptx.lines().find_map(|line| line.strip_prefix(".version "));
     Ok(version.context("the PTX has no .version")?.trim().to_owned())
 }

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use oxmla_kernels::launch::KERNELS;
 
-use self::manifest::Manifest;
+use self::manifest::{KernelFigures, Manifest};
 use self::nightly::Nightly;
 use crate::cuda_tools;
 use crate::sass::listing;
@@ -41,6 +41,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 /// Compiled, patched and assembled kernels, not judged yet.
 pub struct Assembled {
     ptx: String,
+    sources: Vec<String>,
     ptx_path: PathBuf,
     /// Machine code, for the disassembler.
     pub cubin: PathBuf,
@@ -59,7 +60,14 @@ impl Assembled {
         let cubin = directory.join(CUBIN_FILE);
         fs::write(&ptx_path, &ptx)?;
         let report = assemble::assemble(&cuda_tools::ptxas(workspace)?, &ptx_path, &cubin)?;
-        Ok(Self { ptx, ptx_path, cubin, report, warnings: compiled.warnings })
+        Ok(Self {
+            ptx,
+            sources: compiled.sources,
+            ptx_path,
+            cubin,
+            report,
+            warnings: compiled.warnings,
+        })
     }
 
     /// What makes these kernels unfit to commit, if anything.
@@ -74,14 +82,15 @@ impl Assembled {
     fn manifest(&self, workspace: &Workspace, nightly: &Nightly) -> Result<Manifest> {
         let usage = self.usage()?;
         let listings = listing::disassemble(&cuda_tools::nvdisasm(workspace)?, &self.cubin)?;
-        Manifest::new(
-            source::fingerprint(workspace)?,
-            nightly.rustc.clone(),
-            cuda_tools::version(&cuda_tools::ptxas(workspace)?)?,
-            &self.ptx,
-            &usage,
-            &listings,
-        )
+        Ok(Manifest {
+            source_sha256: source::fingerprint(workspace, &self.sources)?,
+            ptx_sha256: manifest::ptx_sha256(&self.ptx),
+            rustc: nightly.rustc.clone(),
+            ptx_version: manifest::ptx_version(&self.ptx)?,
+            ptxas: cuda_tools::version(&cuda_tools::ptxas(workspace)?)?,
+            kernels: KernelFigures::all(&usage, &listings)?,
+            sources: self.sources.clone(),
+        })
     }
 }
 

@@ -1,35 +1,34 @@
 //! One hash over everything the PTX is made of, so that a stale file is noticed without a compiler.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use cargo_metadata::{DependencyKind, MetadataCommand, PackageId};
+use cargo_metadata::{DependencyKind, MetadataCommand, Node, PackageId};
 use oxmla_kernels::launch::KERNELS;
 use sha2::{Digest, Sha256};
 
 use super::compile::{RUSTFLAGS, TARGET};
 use crate::workspace::Workspace;
 
-/// SHA-256, in hex, of the kernel sources and manifest, the crates they build with, the compiler's flags
-/// and the launch table.
-pub fn fingerprint(workspace: &Workspace) -> Result<String> {
-    let kernels = workspace.root.join("kernels");
-    let mut files = vec![kernels.join("Cargo.toml")];
-    rust_files(&kernels.join("src"), &mut files)?;
-    files.sort();
-
+/// SHA-256, in hex, of the kernel crate's manifest and `sources`, the crates it builds with, the compiler's
+/// flags and the launch table.
+///
+/// `sources` are the files that rustc read, relative to the workspace: simulator and host-only modules are
+/// not among them, and a module can join only by a change in one of them.
+pub fn fingerprint(workspace: &Workspace, sources: &[String]) -> Result<String> {
     let mut hash = Sha256::new();
     let mut field = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     };
-    for file in files {
-        let name = file.strip_prefix(&kernels)?.to_string_lossy().replace('\\', "/");
-        field(name.as_bytes());
-        field(&fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?);
+    for source in sources.iter().map(String::as_str).chain(["kernels/Cargo.toml"]) {
+        field(source.as_bytes());
+        field(
+            &fs::read(workspace.root.join(source))
+                .with_context(|| format!("cannot read {source}"))?,
+        );
     }
-    for dependency in dependencies(&kernels)? {
+    for dependency in dependencies(workspace)? {
         field(dependency.as_bytes());
     }
     field(RUSTFLAGS.as_bytes());
@@ -42,48 +41,46 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Every `.rs` file below `directory`.
-fn rust_files(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let entries =
-        fs::read_dir(directory).with_context(|| format!("cannot list {}", directory.display()))?;
-    for entry in entries {
-        let path = entry?.path();
-        if path.is_dir() {
-            rust_files(&path, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
 /// Name and version of each crate that the kernels build with on the GPU's target, sorted. Not features:
 /// those that cargo reports are unified with the host crates'.
-fn dependencies(kernels: &Path) -> Result<Vec<String>> {
+fn dependencies(workspace: &Workspace) -> Result<Vec<String>> {
     let metadata = MetadataCommand::new()
-        .manifest_path(kernels.join("Cargo.toml"))
+        .manifest_path(workspace.root.join("kernels/Cargo.toml"))
         .other_options(["--filter-platform".into(), TARGET.into()])
         .exec()?;
-    let root = metadata.root_package().context("kernels/ is a package")?.id.clone();
+    let root = metadata.root_package().context("kernels/ is a package")?;
     let resolve = metadata.resolve.as_ref().context("cargo resolves dependencies")?;
+    let node = |id: &PackageId| resolve.nodes.iter().find(|node| node.id == *id);
+    // Optional dependencies serve the host; the GPU's build enables no feature.
+    let is_optional = |id: &PackageId| {
+        root.dependencies.iter().any(|d| d.optional && d.name == *metadata[id].name)
+    };
 
-    let mut seen: Vec<&PackageId> = vec![&root];
+    let mut seen: Vec<&PackageId> =
+        node(&root.id).into_iter().flat_map(built).filter(|id| !is_optional(id)).collect();
     let mut next = 0;
     while next < seen.len() {
-        let node = resolve.nodes.iter().find(|node| node.id == *seen[next]);
-        next += 1;
-        let Some(node) = node else { continue };
-        for dependency in &node.deps {
-            let built = dependency.dep_kinds.iter().any(|k| k.kind != DependencyKind::Development);
-            if built && !seen.contains(&&dependency.pkg) {
-                seen.push(&dependency.pkg);
+        for id in node(seen[next]).into_iter().flat_map(built) {
+            if !seen.contains(&id) {
+                seen.push(id);
             }
         }
+        next += 1;
     }
-    let mut crates: Vec<String> = seen[1..]
-        .iter()
+    let mut crates: Vec<String> = seen
+        .into_iter()
         .map(|id| format!("{} {}", metadata[id].name, metadata[id].version))
         .collect();
     crates.sort();
     Ok(crates)
+}
+
+/// Direct dependencies that a build of the package needs, its tests left out.
+fn built(node: &Node) -> impl Iterator<Item = &PackageId> {
+    node.deps
+        .iter()
+        .filter(|dependency| {
+            dependency.dep_kinds.iter().any(|kind| kind.kind != DependencyKind::Development)
+        })
+        .map(|dependency| &dependency.pkg)
 }
