@@ -239,7 +239,8 @@ impl Shadow {
                 *site = by.site;
                 return;
             }
-            if slot.bytes() & !mask == 0 && slot.known_to(clocks, by.issuers[0]) {
+            let known = by.issuers.iter().all(|&thread| slot.known_to(clocks, thread));
+            if slot.bytes() & !mask == 0 && known {
                 *slot = read;
                 *site = by.site;
                 return;
