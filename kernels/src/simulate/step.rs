@@ -102,7 +102,7 @@ impl From<Box<Report>> for Error {
 
 impl DenseDecode<'_> {
     /// Runs both kernels, each launch changed by `configure` (seed, timing, trace). Returns the trace of the
-    /// decode kernel.
+    /// decode kernel, with the places of a survey of both.
     ///
     /// # Errors
     /// [`Error`].
@@ -143,17 +143,20 @@ impl DenseDecode<'_> {
             ElementType::Bf16 => (launch::DENSE_DECODE_BF16, launch::COMBINE_BF16),
             ElementType::F16 => (launch::DENSE_DECODE_F16, launch::COMBINE_F16),
         };
-        let trace = configure(geometry(&dense, [tiles, self.parts, 1]))
+        let mut trace = configure(geometry(&dense, [tiles, self.parts, 1]))
             .shared_buffers(&buffers())
             .run(&memory, || match self.element {
                 ElementType::Bf16 => entry::dense_decode_bf16(q, kv, &params),
                 ElementType::F16 => entry::dense_decode_f16(q, kv, &params),
             })?;
         let grid = Grid::new(&rows, batch, self.parts);
-        configure(geometry(&combine, [grid.x, grid.y, 1])).run(&memory, || match self.element {
+        // On the device it begins while the decode kernel ends.
+        let combine = configure(geometry(&combine, [grid.x, grid.y, 1])).programmatic(true);
+        let mut merged = combine.run(&memory, || match self.element {
             ElementType::Bf16 => entry::combine_bf16(&params),
             ElementType::F16 => entry::combine_f16(&params),
         })?;
+        trace.places.append(&mut merged.places);
         Ok(trace)
     }
 
