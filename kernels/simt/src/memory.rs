@@ -119,12 +119,6 @@ pub(crate) struct Global {
     launches: AtomicU32,
 }
 
-// SAFETY: the slices behind the addresses are borrowed by `Memory` for as long as it lives, and accessed
-// through atomics alone.
-unsafe impl Sync for Global {}
-// SAFETY: as above.
-unsafe impl Send for Global {}
-
 impl Global {
     pub fn map(&self, address: u64) -> Outcome<&TensorMap> {
         let found = self.maps.iter().find(|map| std::ptr::from_ref(&***map) as u64 == address);

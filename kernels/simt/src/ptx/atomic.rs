@@ -42,20 +42,10 @@ impl Operation {
             Self::And(value) => old & value,
             Self::Or(value) => old | value,
             Self::Exchange(value) => value,
-            Self::CompareExchange(expected, value) => {
-                if old == expected {
-                    value
-                } else {
-                    old
-                }
-            }
-            Self::Increment(bound) => {
-                if old >= bound {
-                    0
-                } else {
-                    old + 1
-                }
-            }
+            Self::CompareExchange(expected, value) if old == expected => value,
+            Self::CompareExchange(..) => old,
+            Self::Increment(bound) if old >= bound => 0,
+            Self::Increment(_) => old + 1,
         }
     }
 
