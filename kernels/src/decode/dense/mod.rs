@@ -7,15 +7,15 @@
 //! producer            left warpgroup                      right warpgroup
 //! TMA K[j+1]  ──►     S = Q · K[j]ᵀ          (wgmma)
 //!                     P = softmax(S), factors
-//!                     publish P, factors     ──►          O_right = O_right · factors + P · V_right
 //!                     O_left = O_left · factors + P · V_left
+//!                     publish P, factors     ──►          O_right = O_right · factors + P · V_right
 //!             ◄──     left tiles free                     right tiles free
 //! ```
 //!
-//! The left warpgroup issues the scores of the next block behind its output update without waiting, so that
-//! the tensor cores have work queued; the right warpgroup's update runs beside them. This is the division
-//! of labour of FlashAttention-3's MLA path; the output (64 × 512 f32) takes half of the register file and
-//! cannot be held twice.
+//! The left warpgroup publishes while its own update multiplies, and queues the scores of the next block behind
+//! it without waiting, so that the tensor cores idle only during the softmax; the right warpgroup's update runs
+//! beside them. This is the division of labour of FlashAttention-3's MLA path; the output (64 × 512 f32) takes
+//! half of the register file and cannot be held twice.
 
 pub mod config;
 
