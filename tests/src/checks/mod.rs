@@ -1,5 +1,6 @@
 //! What one decode step cannot show.
 
+mod memory;
 mod planner;
 mod poison;
 pub mod refusals;
@@ -31,6 +32,7 @@ pub const EVERY_DEVICE: &[Check] = &[
     Check { name: "planner-reuse", run: planner::reuse },
     Check { name: "layers", run: planner::layers },
     Check { name: "empty-batch", run: planner::empty_batch },
+    Check { name: "out-of-memory", run: memory::exhausted },
     Check { name: "poison", run: poison::stays_in_its_request },
     Check { name: "refusals", run: refusals::all },
     Check { name: "threads", run: threads::independent },

@@ -178,10 +178,7 @@ impl Inner {
             Device::get_device(ordinal).map_err(|error| driver.cust_error("cuDeviceGet", error))?;
         let info = CudaInfo::read(device)
             .map_err(|error| driver.cust_error("cuDeviceGetAttribute", error))?;
-        if info.compute_capability != (9, 0) {
-            let (major, minor) = info.compute_capability;
-            return Err(Error::UnsupportedDevice { name: info.name, major, minor });
-        }
+        info.check_supported()?;
         let (context, _current) = retain_primary_context(driver, device)?;
         Ok(Self {
             driver,

@@ -5,6 +5,7 @@ use cust::device::{Device, DeviceAttribute};
 use cust::error::CudaError;
 
 use super::module;
+use crate::error::Error;
 
 /// What there is to know about a GPU, read once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,9 +62,52 @@ impl CudaInfo {
         })
     }
 
+    /// Refuses GPUs that the kernels were not compiled for: they are code for `sm_90a` alone, which no later GPU
+    /// runs either.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedDevice`].
+    pub(super) fn check_supported(&self) -> Result<(), Error> {
+        let (major, minor) = self.compute_capability;
+        if (major, minor) == (9, 0) {
+            return Ok(());
+        }
+        Err(Error::UnsupportedDevice { name: self.name.clone(), major, minor })
+    }
+
     /// Bytes per second that the memory delivers at most: `2 · clock · bus width`.
     #[must_use]
     pub fn memory_bytes_per_second(&self) -> f64 {
         2.0 * f64::from(self.memory_clock_mhz) * 1e6 * f64::from(self.memory_bus_bits) / 8.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gpu(name: &str, compute_capability: (u32, u32)) -> CudaInfo {
+        CudaInfo {
+            name: name.into(),
+            driver_version: (13, 0),
+            compute_capability,
+            multiprocessors: 132,
+            memory_bytes: 80 << 30,
+            l2_bytes: 50 << 20,
+            clock_mhz: 1980,
+            memory_clock_mhz: 2619,
+            memory_bus_bits: 5120,
+            pci_address: "00000000:00:00.0".into(),
+            ptx_version: "8.3",
+        }
+    }
+
+    #[test]
+    fn only_hopper_is_supported() {
+        assert_eq!(gpu("NVIDIA H100", (9, 0)).check_supported(), Ok(()));
+        for (name, major, minor) in [("NVIDIA A100", 8, 0), ("NVIDIA L4", 8, 9), ("B200", 10, 0)] {
+            let refused = gpu(name, (major, minor)).check_supported();
+            assert_eq!(refused, Err(Error::UnsupportedDevice { name: name.into(), major, minor }));
+        }
     }
 }
