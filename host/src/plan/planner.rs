@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-
 use super::decode_plan::{DecodePlan, Summary};
 use super::schedule;
 use super::step::Step;
@@ -45,7 +44,7 @@ pub struct Planner {
     device: Device,
     config: PlannerConfig,
     tables: Tables,
-    /// `None` on the CPU, which reads `tables` and keeps no partial results.
+    /// `None` on the host, which reads `tables` and keeps no partial results.
     workspace: Option<Workspace>,
 }
 
@@ -111,7 +110,7 @@ impl Planner {
         check::location("stream", stream.location(), self.device.location())?;
         self.check(&step)?;
         let rows = self.config.dims.rows(step.s_q);
-        let parts = multiprocessors(&self.device).map_or(1, |count| (count / rows.tiles()).max(1));
+        let parts = parts(&self.device, rows.tiles());
         let pieces = schedule::pieces(step.lengths, parts)?;
         self.step += 1;
         self.tables.set(&step);
@@ -170,8 +169,22 @@ impl Planner {
 fn multiprocessors(device: &Device) -> Option<u32> {
     match device {
         Device::Cpu(_) => None,
+        #[cfg(feature = "sim")]
+        Device::Sim(_) => None,
         #[cfg(feature = "cuda")]
         Device::Cuda(device) => Some(device.multiprocessors()),
+    }
+}
+
+/// Parts that the cached tokens are divided into: on a GPU, one CTA of each tile for every multiprocessor.
+#[cfg_attr(not(feature = "cuda"), expect(unused_variables, reason = "only GPUs share out CTAs"))]
+fn parts(device: &Device, tiles: u32) -> u32 {
+    match device {
+        Device::Cpu(_) => 1,
+        #[cfg(feature = "sim")]
+        Device::Sim(_) => crate::backend::sim::PARTS,
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => (device.multiprocessors() / tiles).max(1),
     }
 }
 

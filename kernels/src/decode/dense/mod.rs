@@ -47,7 +47,7 @@ mod device {
     /// The kernel.
     ///
     /// # Safety
-    /// As for [`crate::entry::dense_decode_bf16`].
+    /// As for the entry point.
     #[inline(always)]
     pub unsafe fn run<E: Element>(
         q: TensorMapAddress,
