@@ -16,6 +16,9 @@ pub enum Device {
     /// An NVIDIA GPU.
     #[cfg(feature = "cuda")]
     Cuda(crate::backend::cuda::CudaDevice),
+    /// A GPU's kernels on the threads of this process, to find what is wrong with them.
+    #[cfg(feature = "sim")]
+    Sim(crate::backend::sim::Simulator),
 }
 
 /// A device that is there, usable or not.
@@ -38,6 +41,13 @@ impl Device {
     #[must_use]
     pub const fn oracle() -> Self {
         Self::Cpu(Cpu { precision: Precision::F64 })
+    }
+
+    /// A simulated GPU, as [`Simulator`](crate::backend::sim::Simulator) is by default.
+    #[cfg(feature = "sim")]
+    #[must_use]
+    pub fn simulator() -> Self {
+        Self::Sim(crate::backend::sim::Simulator::default())
     }
 
     /// GPU number `ordinal`.
@@ -82,6 +92,8 @@ impl Device {
     pub fn alloc(&self, bytes: usize) -> Result<Buffer> {
         match self {
             Self::Cpu(_) => Buffer::host(bytes),
+            #[cfg(feature = "sim")]
+            Self::Sim(_) => Buffer::host(bytes),
             #[cfg(feature = "cuda")]
             Self::Cuda(device) => Ok(Buffer::cuda(device.alloc(bytes)?, device.ordinal())),
         }
@@ -117,6 +129,8 @@ impl Device {
     pub fn stream(&self) -> Result<Stream> {
         match self {
             Self::Cpu(_) => Ok(Stream::cpu()),
+            #[cfg(feature = "sim")]
+            Self::Sim(_) => Ok(Stream::cpu()),
             #[cfg(feature = "cuda")]
             Self::Cuda(device) => Ok(Stream::cuda(device.stream()?, device.ordinal())),
         }
@@ -127,6 +141,8 @@ impl Device {
     pub fn location(&self) -> Location {
         match self {
             Self::Cpu(_) => Location::Host,
+            #[cfg(feature = "sim")]
+            Self::Sim(_) => Location::Host,
             #[cfg(feature = "cuda")]
             Self::Cuda(device) => Location::Cuda { ordinal: device.ordinal() },
         }
@@ -137,6 +153,8 @@ impl Device {
     pub fn name(&self) -> &str {
         match self {
             Self::Cpu(cpu) => cpu.name(),
+            #[cfg(feature = "sim")]
+            Self::Sim(simulator) => simulator.name(),
             #[cfg(feature = "cuda")]
             Self::Cuda(device) => device.name(),
         }

@@ -308,6 +308,12 @@ pub enum Error {
         /// The driver's description of it, and what was attempted.
         detail: String,
     },
+    /// A kernel that broke a rule of the GPU, found by the simulator. The output is as it was.
+    #[error("simulated kernel: {report}")]
+    Simulation {
+        /// What is wrong, in which kernel, block and threads, and where in its source.
+        report: String,
+    },
     /// Kernels that the driver could not compile or load.
     #[error("the driver cannot load the kernels: {log}")]
     ModuleLoad {

@@ -60,7 +60,9 @@
 //! # Features
 //! - `cuda` (default): GPUs. Neither building nor starting needs CUDA to be installed: without a driver,
 //!   [`Device::cuda`] is [`Error::NoDriver`].
-//! - `cli`: the command line, `oxmla`.
+//! - `sim`: the simulator, [`Device::simulator`], which runs the GPU's kernels on the CPU and finds what is wrong
+//!   with them.
+//! - `cli`: the command line, `oxmla`; has `sim`.
 
 mod attention;
 pub mod backend;

@@ -7,6 +7,8 @@ mod gpu_layout;
 mod launch;
 
 use crate::backend::cpu;
+#[cfg(feature = "sim")]
+use crate::backend::sim;
 use crate::device::Device;
 use crate::error::Result;
 use crate::plan::{DecodePlan, Planner};
@@ -40,7 +42,7 @@ pub struct Decode<'a> {
 ///
 /// A GPU follows strides as far as its loads can: the innermost axis contiguous; addresses of `q`, `kv_cache`
 /// and `out` and all their strides multiples of 16 bytes; query tokens and heads of `q` evenly spaced; query
-/// tokens of `lse` contiguous. The CPU follows any.
+/// tokens of `lse` contiguous. The CPU follows any, and so does the simulator.
 ///
 /// # Errors
 /// - [`PlanOfAnotherPlanner`](crate::Error::PlanOfAnotherPlanner), [`StalePlan`](crate::Error::StalePlan).
@@ -52,7 +54,8 @@ pub struct Decode<'a> {
 ///   cannot follow its layout.
 /// - [`InvalidScale`](crate::Error::InvalidScale).
 ///
-/// All of these leave the output as it was; [`Driver`](crate::Error::Driver) may not.
+/// All of these and [`Simulation`](crate::Error::Simulation) leave the output as it was;
+/// [`Driver`](crate::Error::Driver) may not.
 pub fn decode(
     planner: &Planner,
     plan: &DecodePlan,
@@ -63,7 +66,7 @@ pub fn decode(
 }
 
 /// The main kernel of [`decode`] alone, for benchmarks: on a GPU, the output of requests that were split
-/// among CTAs is left as it was. On the CPU it is the whole of `decode`.
+/// among CTAs is left as it was. On the CPU and the simulator it is the whole of `decode`.
 ///
 /// # Errors
 /// As for [`decode`].
@@ -97,6 +100,8 @@ fn run(
     checks::check(planner, plan, stream, args)?;
     match planner.device() {
         Device::Cpu(backend) => cpu::decode(*backend, planner, plan, args),
+        #[cfg(feature = "sim")]
+        Device::Sim(simulator) => sim::decode(*simulator, planner, plan, args)?,
         #[cfg(feature = "cuda")]
         Device::Cuda(device) => {
             gpu_layout::check(args)?;

@@ -3,3 +3,5 @@
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+#[cfg(feature = "sim")]
+pub mod sim;

@@ -50,6 +50,14 @@ fn the_demo_agrees_with_the_oracle() {
 }
 
 #[test]
+fn the_simulated_kernels_agree_with_the_oracle() {
+    let arguments = ["demo", "--backend", "sim", "--steps", "1", "--heads", "16"];
+    let Finished { code, stdout, stderr } = oxmla(&arguments);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
+    assert!(stdout.contains("3 requests") && stdout.contains("on simulated GPU"), "{stdout}");
+}
+
+#[test]
 fn bench_sweeps_and_appends_records() {
     let path = scratch("bench.jsonl");
     let json = path.to_str().unwrap();
@@ -93,6 +101,13 @@ fn arguments_that_make_no_sense_are_refused() {
         let Finished { code, stderr, .. } = oxmla(arguments);
         assert_eq!(code, Some(2), "{arguments:?}: {stderr}");
     }
+}
+
+#[test]
+fn the_simulator_is_not_timed() {
+    let Finished { code, stdout, stderr } = oxmla(&["bench", "--backend", "sim"]);
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert_eq!(stderr, "oxmla: what the simulator takes says nothing about a GPU\n");
 }
 
 #[test]

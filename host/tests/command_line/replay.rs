@@ -9,7 +9,11 @@ use super::dump::{self, Dump};
 use super::{Finished, oxmla, scratch};
 
 fn replay(path: &Path) -> Finished {
-    oxmla(&["replay", path.to_str().unwrap(), "--backend", "cpu"])
+    replay_on("cpu", path)
+}
+
+fn replay_on(backend: &str, path: &Path) -> Finished {
+    oxmla(&["replay", path.to_str().unwrap(), "--backend", backend])
 }
 
 /// Replays a file that `change` has made another of.
@@ -32,6 +36,15 @@ fn refusal(name: &str, change: impl FnOnce(&mut Dump)) -> String {
 #[test]
 fn agrees_with_attention_written_down() {
     let Finished { code, stdout, stderr } = replay_changed("good.safetensors", |_| ());
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
+    assert_eq!(stdout.matches("within the tolerance").count(), 2, "{stdout}");
+}
+
+#[test]
+fn simulated_kernels_agree_with_attention_written_down() {
+    let path = scratch("simulated.safetensors");
+    dump::requests().write(&path);
+    let Finished { code, stdout, stderr } = replay_on("sim", &path);
     assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
     assert_eq!(stdout.matches("within the tolerance").count(), 2, "{stdout}");
 }

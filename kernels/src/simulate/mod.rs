@@ -6,4 +6,5 @@
 pub mod entry;
 mod step;
 
+pub use oxmla_simt::Timing;
 pub use step::{DenseDecode, ElementType, Error};

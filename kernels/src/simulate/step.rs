@@ -110,7 +110,9 @@ impl DenseDecode<'_> {
         self.check()?;
         let rows = Rows::pack(self.s_q, self.h_q, self.h_k);
         let (tiles, batch) = (rows.tiles(), self.lengths.len() as u32);
-        let partial_rows = (2 * self.parts * tiles * config::TILE) as usize;
+        let [s_q, h_q, d_v] = [self.s_q, self.h_q, config::D_LATENT].map(u64::from);
+        let partial_rows =
+            [2, self.parts, tiles, config::TILE].map(|n| n as usize).iter().product();
         let mut partial_out = vec![0f32; partial_rows * config::D_LATENT as usize];
         let mut partial_lse = vec![0f32; partial_rows];
         let [q_map, kv_map] = self.maps(&rows, batch);
@@ -125,11 +127,11 @@ impl DenseDecode<'_> {
             lse: memory.uninitialised(self.lse),
             partial_out: memory.uninitialised(&mut partial_out),
             partial_lse: memory.uninitialised(&mut partial_lse),
-            out_stride_batch: u64::from(self.s_q * self.h_q * config::D_LATENT),
-            out_stride_token: u64::from(self.h_q * config::D_LATENT),
-            out_stride_head: config::D_LATENT.into(),
-            lse_stride_batch: u64::from(self.h_q * self.s_q),
-            lse_stride_head: self.s_q.into(),
+            out_stride_batch: s_q * h_q * d_v,
+            out_stride_token: h_q * d_v,
+            out_stride_head: d_v,
+            lse_stride_batch: h_q * s_q,
+            lse_stride_head: s_q,
             table_stride: self.block_table.len() as u32 / batch.max(1),
             batch,
             parts: self.parts,
@@ -186,22 +188,23 @@ impl DenseDecode<'_> {
 
     /// The tensor maps of `q` and `kv_cache`, as [`config`] describes them.
     fn maps(&self, rows: &Rows, batch: u32) -> [TensorMap; 2] {
-        let d_qk = config::D_QK;
-        let block = BLOCK_TOKENS * self.h_k * d_qk;
-        let blocks = self.kv_cache.len() as u32 / block;
-        let map = |tensor: &[u16], others: [u32; 3], strides: [u32; 3]| TensorMap {
+        let [d_qk, block_tokens, s_q, h_q, h_k] =
+            [config::D_QK, BLOCK_TOKENS, self.s_q, self.h_q, self.h_k].map(u64::from);
+        let [packed, groups, batch] = [rows.rows, rows.groups, batch].map(u64::from);
+        let block = block_tokens * h_k * d_qk;
+        let blocks = self.kv_cache.len() as u64 / block;
+        let map = |tensor: &[u16], others: [u64; 3], strides: [u64; 3]| TensorMap {
             address: tensor.as_ptr() as u64,
             element_bytes: 2,
-            dimensions: [d_qk].iter().chain(&others).map(|&d| d.into()).collect(),
-            strides: strides.iter().map(|&s| 2 * u64::from(s)).collect(),
+            dimensions: [d_qk].into_iter().chain(others).collect(),
+            strides: strides.iter().map(|stride| 2 * stride).collect(),
             tile: Vec::from([config::TILE, config::TILE, 1, 1]),
             element_strides: Vec::from([1; 4]),
             swizzle: Swizzle::B128,
         };
-        let request = self.s_q * self.h_q * d_qk;
         [
-            map(self.q, [rows.rows, rows.groups, batch], [d_qk, rows.rows * d_qk, request]),
-            map(self.kv_cache, [BLOCK_TOKENS, self.h_k, blocks], [self.h_k * d_qk, d_qk, block]),
+            map(self.q, [packed, groups, batch], [d_qk, packed * d_qk, s_q * h_q * d_qk]),
+            map(self.kv_cache, [block_tokens, h_k, blocks], [h_k * d_qk, d_qk, block]),
         ]
     }
 }

@@ -6,7 +6,8 @@ use oxmla::{DType, Device};
 /// Choice of the device, for the commands that run something.
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub struct BackendArgs {
-    /// What to run on; `auto` is a GPU that can be used, or else the CPU
+    /// What to run on; `auto` is a GPU that can be used, or else the CPU; `sim` runs the GPU's kernels on the CPU,
+    /// slowly, to find mistakes in them
     #[arg(long, value_enum, default_value_t = Backend::Auto)]
     backend: Backend,
     /// Number of the GPU, with `--backend cuda`
@@ -19,6 +20,7 @@ enum Backend {
     Auto,
     Cpu,
     Cuda,
+    Sim,
 }
 
 impl BackendArgs {
@@ -28,6 +30,7 @@ impl BackendArgs {
             Backend::Auto => Ok(Device::best()),
             Backend::Cpu => Ok(Device::cpu()),
             Backend::Cuda => Device::cuda(self.device),
+            Backend::Sim => Ok(Device::simulator()),
         }
     }
 }

@@ -14,7 +14,7 @@ mod workload;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::{ValueEnum, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use oxmla::{Device, Stream};
@@ -90,6 +90,7 @@ struct Sweep {
 /// Runs the measurements.
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
     let device = args.backend.open()?;
+    ensure!(!matches!(device, Device::Sim(_)), "what the simulator takes says nothing about a GPU");
     let stream = device.stream()?;
     let is_cpu = matches!(device, Device::Cpu(_));
     let cases = match args.preset {

@@ -33,22 +33,39 @@ const DTYPE: DType = DType::Bf16;
 pub struct Args {
     #[command(flatten)]
     backend: BackendArgs,
-    /// Requests [default: 16 on the CPU, 128 on a GPU]
+    /// Requests [default: 16 on the CPU, 128 on a GPU, 3 on the simulator]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=65_536))]
     batch: Option<u32>,
     /// Mean length of a prompt, in tokens; lengths are between a quarter and seven quarters of it
-    /// [default: 2048 on the CPU, 4096 on a GPU]
+    /// [default: 2048 on the CPU, 4096 on a GPU, 200 on the simulator]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1 << 24))]
     tokens: Option<u32>,
-    /// Decode steps; each appends one token to every request
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = value_parser!(u32).range(1..=1 << 20))]
-    steps: u32,
+    /// Decode steps; each appends one token to every request [default: 16, 4 on the simulator]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1 << 20))]
+    steps: Option<u32>,
     /// Query heads; DeepSeek-V3 has 128
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = value_parser!(u32).range(1..=1 << 16))]
     heads: u32,
     /// Seed of prompts and queries
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+}
+
+/// What is done unless the arguments say otherwise: a few seconds of work.
+struct Defaults {
+    requests: u32,
+    tokens: u32,
+    steps: u32,
+}
+
+impl Defaults {
+    const fn of(device: &Device) -> Self {
+        match device {
+            Device::Cpu(_) => Self { requests: 16, tokens: 2048, steps: 16 },
+            Device::Sim(_) => Self { requests: 3, tokens: 200, steps: 4 },
+            _ => Self { requests: 128, tokens: 4096, steps: 16 },
+        }
+    }
 }
 
 /// How long the parts of one step took.
@@ -61,15 +78,16 @@ struct StepTime {
 /// Runs the demo.
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
     let device = args.backend.open()?;
-    let is_cpu = matches!(device, Device::Cpu(_));
-    let requests = args.batch.unwrap_or(if is_cpu { 16 } else { 128 }) as usize;
-    let tokens = args.tokens.unwrap_or(if is_cpu { 2048 } else { 4096 }) as usize;
+    let defaults = Defaults::of(&device);
+    let requests = args.batch.unwrap_or(defaults.requests) as usize;
+    let tokens = args.tokens.unwrap_or(defaults.tokens) as usize;
+    let steps = args.steps.unwrap_or(defaults.steps);
     let mut rng = Rng::seed_from_u64(args.seed);
 
     let dims = MlaDims::new(args.heads, 1)?;
     let layout = CacheLayout::new(dims, DTYPE, oxmla::BLOCK_SIZE)?;
     let lengths = batch::prompt_lengths(requests, tokens, &mut rng);
-    let batch = Batch::admit(&device, layout, &lengths, args.steps as usize, &mut rng)
+    let batch = Batch::admit(&device, layout, &lengths, steps as usize, &mut rng)
         .context("filling the cache with the prompts")?;
     writeln!(
         out,
@@ -81,7 +99,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
         table::thousands(lengths.iter().sum::<usize>() as u64),
         batch.blocks(),
     )?;
-    let report = Engine::new(device, dims, batch)?.run(args.steps, &mut rng)?;
+    let report = Engine::new(device, dims, batch)?.run(steps, &mut rng)?;
     report.print(out)?;
     Ok(report.verdict())
 }

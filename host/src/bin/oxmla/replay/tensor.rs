@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use oxmla::{Buffer, DType, Device, TensorRef};
+use oxmla::{Buffer, DType, Device, Location, TensorRef};
 use safetensors::{Dtype, SafeTensors};
 
 use super::error::InputError;
@@ -82,10 +82,10 @@ impl<'file, const RANK: usize> Tensor<'file, RANK> {
         quads.map(|quad| i32::from_le_bytes([quad[0], quad[1], quad[2], quad[3]])).collect()
     }
 
-    /// The tensor where `device` can read it: on the CPU the mapped file itself, if the elements are aligned
+    /// The tensor where `device` can read it: on the host the mapped file itself, if the elements are aligned
     /// there, else a copy.
     pub fn place(&self, device: &Device) -> oxmla::Result<Placed<'file>> {
-        if matches!(device, Device::Cpu(_))
+        if device.location() == Location::Host
             && let Some(mapped) = self.mapped()
         {
             return Ok(Placed::Mapped(mapped?));

@@ -1,0 +1,80 @@
+//! The simulator: the GPU's own kernels, executed on the CPU thread by thread by the SIMT machine.
+//!
+//! It is there to find mistakes: a missing wait, fence or barrier, an access out of bounds or to memory that
+//! nothing wrote ends the call with [`Error::Simulation`], which says where. It is some thousand times slower
+//! than the CPU backend, and follows any strides.
+
+mod packed;
+
+pub use oxmla_kernels::simulate::Timing;
+use oxmla_kernels::simulate::{DenseDecode, ElementType};
+
+use self::packed::{Packed, Results};
+use crate::attention::Decode;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::plan::{DecodePlan, Mask, Planner};
+
+/// CTAs that share the cached tokens of a tile of query rows. A GPU has as many as it has room for; four split
+/// requests in every way that the kernels know, and leave something to do for each.
+pub(crate) const PARTS: u32 = 4;
+
+/// The SIMT machine as a device. Its memory is the host's.
+///
+/// The results do not depend on how it is set; whether a mistake in a kernel shows may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Simulator {
+    /// Decides which warp runs when, and in which order copies complete. The same seed gives the same run.
+    pub seed: u64,
+    /// When copies complete.
+    pub timing: Timing,
+}
+
+impl Simulator {
+    /// What the device calls itself.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        "simulated GPU"
+    }
+}
+
+/// Decode attention; the arguments have been checked.
+pub(crate) fn decode(
+    simulator: Simulator,
+    planner: &Planner,
+    plan: &DecodePlan,
+    args: &Decode<'_>,
+) -> Result<()> {
+    let batch = plan.batch();
+    if batch == 0 {
+        return Ok(());
+    }
+    let (dims, tables) = (planner.config().dims, planner.tables());
+    let block_table: Vec<i32> =
+        (0..batch).flat_map(|request| tables.ids(request)).copied().collect();
+    let (q, kv_cache) = (Packed::new(&args.q)?, Packed::new(&args.kv_cache)?);
+    let (mut out, mut lse) = (Results::new(&args.out)?, Results::new(&args.lse)?);
+    let step = DenseDecode {
+        element: match planner.config().dtype {
+            DType::F16 => ElementType::F16,
+            _ => ElementType::Bf16,
+        },
+        s_q: plan.s_q(),
+        h_q: dims.h_q(),
+        h_k: dims.h_k(),
+        lengths: tables.lengths(batch),
+        block_table: &block_table,
+        q: q.as_slice(),
+        kv_cache: kv_cache.as_slice(),
+        out: out.as_mut_slice(),
+        lse: lse.as_mut_slice(),
+        softmax_scale: args.softmax_scale,
+        causal: plan.mask() == Mask::Causal,
+        parts: plan.parts(),
+    };
+    step.run(|launch| launch.seed(simulator.seed).timing(simulator.timing))
+        .map_err(|error| Error::Simulation { report: error.to_string() })?;
+    out.store(&args.out);
+    lse.store(&args.lse);
+    Ok(())
+}
