@@ -1,19 +1,47 @@
-//! Draws what the warpgroups of dense decode do when: one CTA, 64 rows, 8 blocks of 64 tokens.
+//! Simulates one CTA of dense decode, 64 rows and 8 blocks of 64 tokens, and draws what its warpgroups do when.
 //!
-//! `cargo run -p oxmla-kernels --features simt --release --example timeline -- dense-decode.svg`
+//! `cargo xtask sim dense_decode_bf16 --trace`
 
+use std::error::Error;
+
+use half::{bf16, f16};
+use oxmla_kernels::launch::{DENSE_DECODE_BF16, DENSE_DECODE_F16};
 use oxmla_kernels::simulate::{DenseDecode, ElementType};
+use oxmla_simt::Trace;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let path = std::env::args().nth(1).ok_or("usage: timeline FILE.svg")?;
+const USAGE: &str = "usage: timeline dense_decode_bf16|dense_decode_f16 [FILE.svg]";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let kernel = arguments.next().ok_or(USAGE)?;
+    let element = match kernel.as_str() {
+        name if name == DENSE_DECODE_BF16.name => ElementType::Bf16,
+        name if name == DENSE_DECODE_F16.name => ElementType::F16,
+        _ => return Err(USAGE.into()),
+    };
+    let trace = simulate(element)?;
+    println!("{kernel}: breaks no rule; {} cycles of the cost model", trace.cycles());
+    if let Some(path) = arguments.next() {
+        let picture = trace.svg([0; 3]).ok_or("nothing was recorded")?;
+        std::fs::write(&path, picture).map_err(|error| format!("writing {path}: {error}"))?;
+        println!("wrote {path}");
+    }
+    Ok(())
+}
+
+fn simulate(element: ElementType) -> Result<Trace, Box<dyn Error>> {
     let mut rng = fastrand::Rng::with_seed(1);
     let mut random = |n: usize| -> Vec<u16> {
-        (0..n).map(|_| half::bf16::from_f32(rng.f32() - 0.5).to_bits()).collect()
+        let bits = |x| match element {
+            ElementType::Bf16 => bf16::from_f32(x).to_bits(),
+            ElementType::F16 => f16::from_f32(x).to_bits(),
+        };
+        (0..n).map(|_| bits(rng.f32() - 0.5)).collect()
     };
     let (q, kv_cache) = (random(64 * 576), random(8 * 64 * 576));
     let (mut out, mut lse) = (vec![0; 64 * 512], vec![0.0; 64]);
     let step = DenseDecode {
-        element: ElementType::Bf16,
+        element,
         s_q: 1,
         h_q: 64,
         h_k: 1,
@@ -27,9 +55,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         causal: false,
         parts: 1,
     };
-    let trace = step.run(|launch| launch.trace(true))?;
-    let picture = trace.svg([0; 3]).ok_or("nothing was recorded")?;
-    std::fs::write(&path, picture)?;
-    println!("{path}: {} cycles of the cost model", trace.cycles());
-    Ok(())
+    Ok(step.run(|launch| launch.trace(true))?)
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask`: builds the PTX, shows what the assembler made of it, and runs tests, demo and bench.
+//! `cargo xtask`: builds the PTX, shows what the assembler made of it, and runs simulator, tests, demo and bench.
 //!
 //! Runs on stable Rust with nothing else installed; only `ptx` and `sass` fetch or ask for more.
 
@@ -10,6 +10,7 @@ mod process;
 mod ptx;
 mod run;
 mod sass;
+mod sim;
 mod workspace;
 
 use std::process::ExitCode;
@@ -32,6 +33,8 @@ enum Command {
     Ptx(ptx::Args),
     /// Print the machine code of a kernel, with counts
     Sass(sass::Args),
+    /// Run a kernel in the SIMT machine, and draw what its warpgroups do when
+    Sim(sim::Args),
     /// Run the main job once: `oxmla demo`, on the GPU when there is one
     #[command(disable_help_flag = true)]
     Demo(run::Arguments),
@@ -61,6 +64,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Ptx(args) => ptx::run(&workspace, &args),
         Command::Sass(args) => sass::run(&workspace, &args),
+        Command::Sim(args) => sim::run(&workspace, &args),
         Command::Demo(args) => run::oxmla(&workspace, "demo", &args),
         Command::Bench(args) => run::oxmla(&workspace, "bench", &args),
         Command::Test(args) => run::test(&workspace, &args),
