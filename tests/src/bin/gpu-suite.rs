@@ -46,7 +46,7 @@ struct Args {
 struct Report {
     commit: String,
     device: String,
-    driver: String,
+    cuda: String,
     cases: usize,
     seconds: f64,
     passed: bool,
@@ -68,8 +68,8 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<bool> {
     let start = Instant::now();
     let device = Device::cuda(0).context("no GPU to test on")?;
-    let driver = driver(&device)?;
-    println!("{}, CUDA {driver}", device.name());
+    let cuda = cuda_version(&device)?;
+    println!("{}, CUDA {cuda}", device.name());
     let (groups, checks) = selection(args)?;
 
     let name = device.name().to_owned();
@@ -83,7 +83,7 @@ fn run(args: &Args) -> Result<bool> {
     let report = Report {
         commit: args.commit.clone(),
         device: name,
-        driver,
+        cuda,
         cases: summary.cases(),
         seconds: start.elapsed().as_secs_f64(),
         passed: summary.passed(),
@@ -97,7 +97,7 @@ fn run(args: &Args) -> Result<bool> {
     Ok(report.passed)
 }
 
-fn driver(device: &Device) -> Result<String> {
+fn cuda_version(device: &Device) -> Result<String> {
     let Device::Cuda(gpu) = device else { bail!("{} is no GPU", device.name()) };
     let (major, minor) = gpu.info().driver_version;
     Ok(format!("{major}.{minor}"))
