@@ -11,8 +11,9 @@ use crate::abi::Rows;
 /// Threads per CTA: eight warps.
 pub const THREADS: u32 = 32 * WARPS;
 const WARPS: u32 = 8;
-/// Up to this many CTAs, about two rounds of what the multiprocessors hold at once, a row is worth four warps.
-/// Beyond, starting more CTAs takes longer than a row that one warp merges alone.
+/// Up to this many CTAs, five rounds of the three that each of 132 multiprocessors holds, a row has four warps
+/// and a short chain of loads; beyond, one warp, for the CTAs themselves cost time: 4,224 of them, most without
+/// work, took 10 µs on an H100 (`docs/performance-notes.md`, 13).
 const MANY_CTAS: u32 = 2048;
 
 /// How the CTAs of a launch divide the work.

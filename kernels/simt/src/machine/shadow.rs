@@ -173,13 +173,7 @@ impl Shadow {
             }
             if cell.write != ordered {
                 if cell.write.bytes() & mask != 0 {
-                    check_order(
-                        by,
-                        at,
-                        index,
-                        Earlier { access: cell.write, site: cell.site, done: "written" },
-                    )?;
-                    check_proxy(by, at, cell, index)?;
+                    check_after_write(by, at, cell, index)?;
                 }
                 ordered = cell.write;
             }
@@ -194,13 +188,7 @@ impl Shadow {
         for (index, mask) in words(bytes) {
             let cell = &mut self.cells[index as usize];
             if cell.write != ordered[2] && cell.write.bytes() & mask != 0 {
-                check_order(
-                    by,
-                    at,
-                    index,
-                    Earlier { access: cell.write, site: cell.site, done: "written" },
-                )?;
-                check_proxy(by, at, cell, index)?;
+                check_after_write(by, at, cell, index)?;
                 ordered[2] = cell.write;
             }
             for ((&access, &site), seen) in
@@ -316,6 +304,13 @@ fn conflict(by: &Actor, at: &Witness, index: u32, earlier: Earlier) -> Fault {
     let what = by.what;
     let detail = format!("{what} touches shared memory at {address:#x}, {done}{place} by {party}");
     Fault::new(kind, detail)
+}
+
+/// An access must come after the last write of the cell, and see it through its proxy.
+fn check_after_write(by: &Actor, at: &Witness, cell: &Cell, index: u32) -> Outcome<()> {
+    let earlier = Earlier { access: cell.write, site: cell.site, done: "written" };
+    check_order(by, at, index, earlier)?;
+    check_proxy(by, at, cell, index)
 }
 
 #[inline]
