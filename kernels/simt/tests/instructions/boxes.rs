@@ -47,11 +47,17 @@ pub fn maps(address: u64) -> Vec<TensorMap> {
     maps
 }
 
-/// Corners of boxes: inside, across every border, and outside.
-pub fn corners(rank: usize) -> Vec<Vec<i32>> {
+/// Corners of boxes of `map`: inside, across every border, and outside. Along the innermost dimension in steps
+/// of 16 bytes, for the TMA unit takes no other: an H100 calls them illegal instructions.
+pub fn corners(map: &TensorMap) -> Vec<Vec<i32>> {
+    let rank = map.tile.len();
+    let step = 16 / map.element_bytes as i32;
     let mut rng = fastrand::Rng::with_seed(rank as u64);
     let mut corners =
         vec![vec![0; rank], vec![-3; rank], vec![1; rank], vec![100; rank], vec![-100; rank]];
     corners.extend((0..4).map(|_| (0..rank).map(|_| rng.i32(-8..40)).collect()));
+    for corner in &mut corners {
+        corner[0] = corner[0].signum() * (corner[0].abs() + step - 1) / step * step;
+    }
     corners
 }

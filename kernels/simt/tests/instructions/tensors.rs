@@ -62,8 +62,7 @@ fn loads() {
     let mut bytes = vec![0u8; 8192];
     let count = maps(0).len();
     for which in 0..count {
-        let rank = maps(0)[which].tile.len();
-        for corner in corners(rank) {
+        for corner in corners(&maps(0)[which]) {
             let mut memory = Memory::new();
             let map = maps(memory.read_only(&data.0)).swap_remove(which);
             let out = memory.read_write(&mut bytes);
@@ -95,8 +94,7 @@ fn stores() {
     let mut data = Aligned([0u8; 32768]);
     random(10).fill(&mut data.0);
     for which in 0..maps(0).len() {
-        let rank = maps(0)[which].tile.len();
-        for corner in corners(rank) {
+        for corner in corners(&maps(0)[which]) {
             let mut copy = Aligned([0u8; 32768]);
             let mut memory = Memory::new();
             let map = maps(memory.read_only(&data.0)).swap_remove(which);

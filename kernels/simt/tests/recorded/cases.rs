@@ -133,7 +133,7 @@ pub fn all() -> Vec<Case> {
         }
     }
     for map in boxes::maps(0) {
-        for corner in boxes::corners(map.tile.len()).into_iter().take(3) {
+        for corner in boxes::corners(&map).into_iter().take(3) {
             cases.push(Case::Load(Load { map: map.clone(), corner }));
         }
     }
