@@ -115,7 +115,32 @@ impl TensorMap {
     /// Bytes that one instruction copies, elements out of bounds included.
     #[must_use]
     pub fn box_bytes(&self) -> u32 {
-        (0..self.tile.len()).map(|d| self.copied(d)).product::<u32>() * self.element_bytes
+        self.box_rows() * self.row_bytes()
+    }
+
+    /// Rows of the box: elements along all dimensions but the innermost.
+    #[must_use]
+    pub fn box_rows(&self) -> u32 {
+        (1..self.tile.len()).map(|d| self.copied(d)).product()
+    }
+
+    /// Bytes of a row of the box.
+    #[must_use]
+    pub fn row_bytes(&self) -> u32 {
+        self.copied(0) * self.element_bytes
+    }
+
+    /// Bytes from one row to the next in shared memory: with a swizzle, rows are as wide as its pattern, and what
+    /// a narrower box leaves of them is not written. (Recorded on an H100: `tests/recorded`.)
+    #[must_use]
+    pub fn row_pitch(&self) -> u32 {
+        if self.swizzle == Swizzle::None { self.row_bytes() } else { self.swizzle.span() }
+    }
+
+    /// Bytes of shared memory that the box spans, from its start to the end of its last row's pattern.
+    #[must_use]
+    pub fn footprint(&self) -> u32 {
+        self.box_rows() * self.row_pitch()
     }
 }
 

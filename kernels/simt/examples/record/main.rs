@@ -75,12 +75,13 @@ fn multiply(gpu: &Gpu, case: &Multiply) -> Result<Vec<u8>, Box<dyn Error>> {
 fn load(gpu: &Gpu, case: &Load) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut map = case.map.clone();
     map.address = gpu.upload(&cases::tensor())?;
-    let size = map.box_bytes();
+    let size = map.footprint();
     let out = gpu.upload(&vec![0; size as usize])?;
     let mut values = vec![
         Argument::TensorMap(gpu.encode(&map)?),
         Argument::Word(out),
         Argument::Word(size.into()),
+        Argument::Word(map.box_bytes().into()),
     ];
     values.extend(case.corner.iter().map(|&c| Argument::Word(u64::from(c as u32))));
     gpu.launch(&ptx::load(case.corner.len()), 1, 16384 + 8, &values)?;

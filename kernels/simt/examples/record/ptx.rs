@@ -91,12 +91,13 @@ pub fn multiply(form: &Mma, a_in_registers: bool) -> String {
     s
 }
 
-/// Loads one box and writes its image out.
+/// Clears shared memory, loads one box and writes its image out.
 ///
-/// Parameters: tensor map, output, bytes of the box, coordinates.
+/// Parameters: tensor map, output, bytes of the image (the gaps in narrow rows included), bytes of the box,
+/// coordinates.
 pub fn load(rank: usize) -> String {
     let mut s = format!(
-        "{HEAD}.visible .entry probe(.param .align 64 .b8 map[128], .param .u64 o, .param .u64 n"
+        "{HEAD}.visible .entry probe(.param .align 64 .b8 map[128], .param .u64 o, .param .u64 n, .param .u64 t"
     );
     for d in 0..rank {
         let _ = write!(s, ", .param .u64 c{d}");
@@ -104,7 +105,10 @@ pub fn load(rank: usize) -> String {
     s.push_str(
         ")\n.maxntid 128, 1, 1\n{\n.reg .b32 %r<8>;\n.reg .b32 %c<5>;\n.reg .b64 %x<8>;\n.reg .pred %p<2>;\n\
          mov.u32 %r0, %tid.x;\nmov.u32 %r1, memory;\nadd.u32 %r2, %r1, 16384;\n\
-         ld.param.u32 %r3, [n];\nld.param.u64 %x1, [o];\n\
+         ld.param.u32 %r3, [n];\nld.param.u32 %r7, [t];\nld.param.u64 %x1, [o];\n\
+         mov.u32 %r5, 0;\nshl.b32 %r4, %r0, 4;\nadd.u32 %r6, %r1, %r4;\n\
+         clear:\nst.shared.v4.b32 [%r6], {%r5, %r5, %r5, %r5};\nadd.u32 %r6, %r6, 2048;\n\
+         setp.lt.u32 %p1, %r6, %r2;\n@%p1 bra clear;\nfence.proxy.async.shared::cta;\nbar.sync 0;\n\
          mov.b64 %x0, map;\ncvta.param.u64 %x0, %x0;\nsetp.ne.u32 %p0, %r0, 0;\n",
     );
     for d in 0..rank {
@@ -114,7 +118,7 @@ pub fn load(rank: usize) -> String {
         s,
         "@%p0 bra issued;\nmbarrier.init.shared::cta.b64 [%r2], 1;\n\
          fence.mbarrier_init.release.cluster;\n\
-         mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r2], %r3;\n\
+         mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r2], %r7;\n\
          cp.async.bulk.tensor.{rank}d.shared::cluster.global.tile.mbarrier::complete_tx::bytes \
          [%r1], [%x0, {{{}}}], [%r2];\n\
          issued:\nbar.sync 0;\n\

@@ -32,15 +32,9 @@ impl<'a> Image<'a> {
         Ok(Self { map, origin: coordinates.iter().map(|&c| c.into()).collect() })
     }
 
-    /// Bytes of a row.
-    fn row_bytes(&self) -> usize {
-        (self.map.copied(0) * self.map.element_bytes) as usize
-    }
-
     fn rows(&self) -> impl Iterator<Item = Row> {
         let rank = self.map.tile.len();
-        let count: u32 = (1..rank).map(|d| self.map.copied(d)).product();
-        (0..count).map(move |index| {
+        (0..self.map.box_rows()).map(move |index| {
             let mut rest = index;
             let mut global = Some(self.map.address);
             for d in 1..rank {
@@ -52,7 +46,7 @@ impl<'a> Image<'a> {
                     .filter(|_| inside)
                     .map(|address| address + at as u64 * self.map.strides[d - 1]);
             }
-            Row { offset: index * self.row_bytes() as u32, global }
+            Row { offset: index * self.map.row_pitch(), global }
         })
     }
 
@@ -71,7 +65,7 @@ impl<'a> Image<'a> {
     pub fn load(&self, memory: View, mut put: impl FnMut(u32, &[u8])) -> Outcome<()> {
         let size = self.map.element_bytes as usize;
         let (inside, offset) = self.inside();
-        let mut bytes = vec![0; self.row_bytes()];
+        let mut bytes = vec![0; self.map.row_bytes() as usize];
         for row in self.rows() {
             bytes.fill(0);
             if let Some(global) = row.global.filter(|_| !inside.is_empty()) {
@@ -93,7 +87,7 @@ impl<'a> Image<'a> {
     ) -> Outcome<()> {
         let size = self.map.element_bytes as usize;
         let (inside, offset) = self.inside();
-        let mut bytes = vec![0; self.row_bytes()];
+        let mut bytes = vec![0; self.map.row_bytes() as usize];
         for row in self.rows() {
             let Some(global) = row.global.filter(|_| !inside.is_empty()) else { continue };
             for (chunk, content) in bytes.chunks_mut(16).enumerate() {

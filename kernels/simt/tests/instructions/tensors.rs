@@ -9,15 +9,23 @@ use crate::support::{Aligned, cta, random, run};
 
 const BARRIER: u32 = 1024 + 49152;
 
-/// The image of a box in shared memory, byte by byte from the definition: rows one after the other, zeros
-/// outside, and in each 128 bytes the 16-byte chunk at `c` moved to `c XOR` the row's phase.
+/// The image of a box in shared memory that was zero, byte by byte from the definition: rows one after the other,
+/// each as wide as the swizzle's pattern, zeros outside the tensor, and in each 128 bytes the 16-byte chunk at `c`
+/// moved to `c XOR` the row's phase.
 fn image(map: &TensorMap, data: &[u8], corner: &[i32]) -> Vec<u8> {
     let rank = map.tile.len();
     let size = map.element_bytes as usize;
     let counts: Vec<usize> =
         (0..rank).map(|d| map.tile[d].div_ceil(map.element_strides[d]) as usize).collect();
     let total: usize = counts.iter().product();
-    let mut linear = vec![0u8; total * size];
+    let row = counts[0] * size;
+    let pitch = match map.swizzle {
+        Swizzle::None => row,
+        Swizzle::B32 => 32,
+        Swizzle::B64 => 64,
+        Swizzle::B128 => 128,
+    };
+    let mut linear = vec![0u8; total * size / row * pitch];
     for element in 0..total {
         let mut rest = element;
         let mut offset = Some(0);
@@ -30,7 +38,8 @@ fn image(map: &TensorMap, data: &[u8], corner: &[i32]) -> Vec<u8> {
             offset = offset.filter(|_| inside).map(|o| o + at as usize * stride as usize);
         }
         if let Some(offset) = offset {
-            linear[element * size..][..size].copy_from_slice(&data[offset..offset + size]);
+            let place = element / counts[0] * pitch + element % counts[0] * size;
+            linear[place..][..size].copy_from_slice(&data[offset..offset + size]);
         }
     }
     let phases = match map.swizzle {
@@ -39,12 +48,21 @@ fn image(map: &TensorMap, data: &[u8], corner: &[i32]) -> Vec<u8> {
         Swizzle::B64 => 4,
         Swizzle::B128 => 8,
     };
-    let mut swizzled = linear.clone();
+    let mut swizzled = vec![0; linear.len().next_multiple_of(128)];
     for (i, byte) in linear.iter().enumerate() {
         let (line, chunk, within) = (i / 128, i / 16 % 8, i % 16);
         swizzled[line * 128 + (chunk ^ (line % phases)) * 16 + within] = *byte;
     }
     swizzled
+}
+
+/// Writes zeros where the image will be, for a narrow box does not write all of it.
+fn clear(bytes: u32) {
+    for i in (16 * special::thread_index()..bytes.next_multiple_of(128)).step_by(16 * 32) {
+        shared::store_zero_16(shared::base() + i);
+    }
+    fence::proxy_async_shared();
+    barrier::sync_threads();
 }
 
 fn init() {
@@ -66,11 +84,13 @@ fn loads() {
             let mut memory = Memory::new();
             let map = maps(memory.read_only(&data.0)).swap_remove(which);
             let out = memory.read_write(&mut bytes);
-            let (size, handle) = (map.box_bytes(), memory.tensor_map(map.clone()).unwrap());
+            let handle = memory.tensor_map(map.clone()).unwrap();
+            let size = map.footprint().next_multiple_of(128);
             run(&cta(32), &memory, || {
                 init();
+                clear(size);
                 if special::thread_index() == 0 {
-                    mbarrier::arrive_expect(BARRIER, size);
+                    mbarrier::arrive_expect(BARRIER, map.box_bytes());
                     tma::prefetch(handle);
                     tma::load(handle, shared::base(), BARRIER, &corner);
                 }

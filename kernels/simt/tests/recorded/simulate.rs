@@ -59,7 +59,7 @@ fn multiply(case: &Multiply) -> Vec<u32> {
 
 fn load(case: &Load) -> Vec<u32> {
     let tensor = aligned(&cases::tensor());
-    let size = case.map.box_bytes();
+    let (size, box_bytes) = (case.map.footprint(), case.map.box_bytes());
     let mut out = vec![0u32; size as usize / 4];
     let mut memory = Memory::new();
     let mut map = case.map.clone();
@@ -69,13 +69,19 @@ fn load(case: &Load) -> Vec<u32> {
     let kernel = || {
         let (base, thread) = (shared::base(), special::thread_index());
         let full = base + 16384;
+        for i in (16 * thread..16384).step_by(16 * 128) {
+            shared::store_zero_16(base + i);
+        }
+        fence::proxy_async_shared();
         if thread == 0 {
             mbarrier::init(full, 1);
             fence::mbarrier_init();
-            mbarrier::arrive_expect(full, size);
-            tma::load(map, base, full, &case.corner);
         }
         barrier::sync_threads();
+        if thread == 0 {
+            mbarrier::arrive_expect(full, box_bytes);
+            tma::load(map, base, full, &case.corner);
+        }
         mbarrier::wait(full, 0);
         for i in (4 * thread..size).step_by(4 * 128) {
             let at = (to as *mut u32).wrapping_add(i as usize / 4);
