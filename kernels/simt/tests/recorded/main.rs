@@ -13,7 +13,6 @@ use cases::{Case, Function, Multiply};
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recorded/h100.bin");
 
 #[test]
-#[ignore = "needs the table, which is recorded on an H100: cargo run --example record"]
 fn the_machine_agrees_with_an_h100() {
     let table = std::fs::read(TABLE).expect("the recorded table");
     let mut words =
