@@ -29,6 +29,10 @@ impl<'a> Current<'a> {
         let foreign = current != context && !current.is_null();
         Ok(Self { driver, previous: foreign.then_some(current), this_thread: PhantomData })
     }
+
+    pub(super) fn driver(&self) -> &'a Driver {
+        self.driver
+    }
 }
 
 impl Drop for Current<'_> {

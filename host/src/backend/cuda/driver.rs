@@ -63,10 +63,17 @@ pub(super) struct LaunchAttribute {
 }
 
 impl LaunchAttribute {
+    /// `CU_LAUNCH_ATTRIBUTE_COOPERATIVE`: all CTAs of the grid run at the same time.
+    pub const COOPERATIVE: Self = Self::switched_on(2);
     /// `CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION`: the kernel may start before the one in front of
     /// it in the stream has ended.
-    pub const PROGRAMMATIC_STREAM_SERIALIZATION: Self =
-        Self { id: 6, padding: 0, value: [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] };
+    pub const PROGRAMMATIC_STREAM_SERIALIZATION: Self = Self::switched_on(6);
+
+    const fn switched_on(id: u32) -> Self {
+        let mut value = [0; 16];
+        value[0] = 1;
+        Self { id, padding: 0, value }
+    }
 }
 
 const _: () = assert!(size_of::<LaunchConfig>() == 56 && size_of::<LaunchAttribute>() == 72);
@@ -131,6 +138,7 @@ functions! {
         fn cuDevicePrimaryCtxRetain(context: *mut Handle, device: i32);
         fn cuDevicePrimaryCtxRelease_v2(device: i32);
         fn cuCtxGetCurrent(context: *mut Handle);
+        fn cuCtxGetDevice(device: *mut i32);
         fn cuCtxSetCurrent(context: Handle);
 
         fn cuModuleLoadDataEx(

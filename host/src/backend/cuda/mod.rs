@@ -7,8 +7,9 @@
 //! | `context` | makes a context current on the calling thread |
 //! | `device`, `info`, `module` | a GPU: primary context, what it says about itself, the kernels |
 //! | `buffer`, `stream`, `staging` | memory, streams, copies in stream order |
-//! | `tensor_map`, `launch` | one decode |
+//! | `tensor_map`, `launch`, `decode` | one decode |
 //! | `graph`, `event` | work replayed, and its time |
+//! | `foreign` | what programs have that work with a GPU already: their context, their memory |
 //!
 //! Everything that takes time or allocates happens when a [`CudaDevice`] is opened: compiling and loading the
 //! kernels, their attributes. A decode encodes two tensor maps and launches two kernels.
@@ -23,9 +24,11 @@ compile_error!(
 
 mod buffer;
 mod context;
+mod decode;
 mod device;
 mod driver;
 pub mod event;
+mod foreign;
 pub mod graph;
 mod info;
 mod launch;
@@ -36,8 +39,8 @@ mod stream;
 mod tensor_map;
 
 pub use buffer::CudaBuffer;
+pub(crate) use decode::{DecodeLaunch, launch_decode, launch_main_kernel};
 pub use device::{CudaDevice, MemoryInfo};
 pub use info::CudaInfo;
-pub(crate) use launch::{DecodeLaunch, launch_decode, launch_main_kernel};
 pub(crate) use staging::upload;
 pub use stream::CudaStream;
