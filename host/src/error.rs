@@ -286,6 +286,12 @@ pub enum Error {
         /// What was missing.
         reason: String,
     },
+    /// A thread that works in no primary context, where a GPU was to be found by it.
+    #[error("the primary context of a GPU must be current on the thread, but {got} is")]
+    NoPrimaryContext {
+        /// What is current.
+        got: &'static str,
+    },
     /// A GPU without the instructions that the kernels are made of.
     #[error("{name} has compute capability {major}.{minor}, but the kernels need 9.0")]
     UnsupportedDevice {

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use crate::error::{Error, Result};
 
 /// Axes that a tensor may have.
-const MAX_RANK: usize = 4;
+pub(super) const MAX_RANK: usize = 4;
 
 /// One number per axis, outermost first; reads like a `&[usize]`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -160,9 +160,14 @@ impl CudaDevice {
         self.0.copies
     }
 
+    /// The primary context.
+    pub(super) fn context(&self) -> Handle {
+        self.0.context.as_raw().cast()
+    }
+
     /// Makes the primary context current on this thread.
     pub(super) fn make_current(&self) -> Result<Current<'_>> {
-        Current::enter(self.0.driver, self.0.context.as_raw().cast())
+        Current::enter(self.0.driver, self.context())
     }
 }
 

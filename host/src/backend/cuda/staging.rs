@@ -35,18 +35,19 @@ pub(crate) fn upload(
         return Ok(());
     }
     let _current = device.make_current()?;
-    refuse_capture(device.driver(), stream)?;
+    refuse_capture(device.driver(), stream, "cuMemcpyHtoDAsync")?;
     device.staging().upload(device.driver(), stream, to, bytes)
 }
 
-fn refuse_capture(driver: &Driver, stream: Handle) -> Result<()> {
+/// Refuses to make a call on a stream that is being captured, before the call spoils the capture.
+pub(super) fn refuse_capture(driver: &Driver, stream: Handle, call: &'static str) -> Result<()> {
     let mut status = CAPTURE_NONE;
     // SAFETY: the result has a place; the caller vouches for the stream.
     unsafe { driver.cuStreamIsCapturing(stream, &mut status)? };
     if status == CAPTURE_NONE {
         return Ok(());
     }
-    Err(driver.error("cuMemcpyHtoDAsync", STREAM_CAPTURE_UNSUPPORTED))
+    Err(driver.error(call, STREAM_CAPTURE_UNSUPPORTED))
 }
 
 /// The page-locked memory of a device.
