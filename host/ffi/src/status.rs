@@ -38,7 +38,7 @@ impl From<&Error> for OxmlaStatus {
             Error::NoDriver { .. } => Self::NoDriver,
             Error::NoPrimaryContext { .. } => Self::NoContext,
             Error::UnsupportedDevice { .. } | Error::ModuleLoad { .. } => Self::UnsupportedDevice,
-            Error::Driver { .. } => Self::Driver,
+            Error::Driver { .. } | Error::DeviceLost { .. } => Self::Driver,
             _ => Self::InvalidArgument,
         }
     }
