@@ -22,12 +22,16 @@ pub enum Change {
     ShortenMultiplyWait,
     /// `bar.sync` left out.
     DropBarrier,
-    /// `bar.arrive` or `mbarrier.arrive` left out.
+    /// `bar.arrive`, `mbarrier.arrive` or a releasing addition left out.
     DropArrival,
     /// `mbarrier.try_wait` left out.
     DropMbarrierWait,
     /// `mbarrier.try_wait` for the other parity.
     FlipParity,
+    /// A wait for a word of global memory left out.
+    DropGlobalWait,
+    /// `fence.acq_rel` left out.
+    DropMemoryFence,
     /// `griddepcontrol.wait` left out.
     DropGridWait,
     /// The B operand of `wgmma` begins 16 bytes later.

@@ -16,6 +16,8 @@ pub const MAX_THREADS: u32 = 1024;
 pub const REGISTERS: u32 = 65_536;
 /// CTAs that a cluster can have with the attribute for non-portable sizes.
 pub const MAX_CLUSTER: u32 = 16;
+/// SMs of the device, an H100 SXM: the CTAs of a cooperative grid, of which each takes one.
+pub const MULTIPROCESSORS: u32 = 132;
 
 /// When asynchronous copies complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -57,6 +59,7 @@ pub struct Launch {
     pub(crate) workers: usize,
     pub(crate) stack_bytes: usize,
     pub(crate) programmatic: bool,
+    pub(crate) cooperative: bool,
     pub(crate) trace: bool,
     pub(crate) survey: bool,
     pub(crate) injection: Option<Injection>,
@@ -79,6 +82,7 @@ impl Launch {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             stack_bytes: 256 * 1024,
             programmatic: false,
+            cooperative: false,
             trace: false,
             survey: false,
             injection: None,
@@ -127,6 +131,15 @@ impl Launch {
     #[must_use]
     pub fn programmatic(mut self, programmatic: bool) -> Self {
         self.programmatic = programmatic;
+        self
+    }
+
+    /// Makes the launch a cooperative one (`CU_LAUNCH_ATTRIBUTE_COOPERATIVE`): all CTAs of the grid are there
+    /// from the beginning and take turns, so that they may wait for each other, and races between them on
+    /// global memory are found. One CPU thread runs them all.
+    #[must_use]
+    pub fn cooperative(mut self, cooperative: bool) -> Self {
+        self.cooperative = cooperative;
         self
     }
 
@@ -221,6 +234,12 @@ impl Launch {
             let (grid, cluster) = (self.grid, self.cluster);
             return refuse(format!("clusters of {cluster:?} CTAs in a grid of {grid:?}"));
         }
+        if self.cooperative && size(self.grid) > MULTIPROCESSORS.into() {
+            let ctas = size(self.grid);
+            return refuse(format!(
+                "{ctas} CTAs in a cooperative grid; the device has {MULTIPROCESSORS} SMs, one for each CTA"
+            ));
+        }
         Ok(())
     }
 
@@ -235,9 +254,19 @@ impl Launch {
     }
 
     /// Clusters of the grid.
-    pub(crate) fn clusters(&self) -> u64 {
+    fn clusters(&self) -> u64 {
         let along = |d: usize| u64::from(self.grid[d] / self.cluster[d]);
         along(0) * along(1) * along(2)
+    }
+
+    /// Clusters that run together: all of a cooperative grid, otherwise each by itself.
+    pub(crate) fn clusters_together(&self) -> u64 {
+        if self.cooperative { self.clusters() } else { 1 }
+    }
+
+    /// How often [`clusters_together`](Self::clusters_together) the grid has.
+    pub(crate) fn gangs(&self) -> u64 {
+        self.clusters() / self.clusters_together()
     }
 
     /// `blockIdx` of CTA `rank` in cluster `index`.

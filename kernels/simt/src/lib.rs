@@ -11,7 +11,9 @@ mod tensor_map;
 mod trace;
 
 pub use injection::{Change, Injection};
-pub use launch::{Launch, MAX_CLUSTER, MAX_SHARED_BYTES, MAX_THREADS, REGISTERS, Timing};
+pub use launch::{
+    Launch, MAX_CLUSTER, MAX_SHARED_BYTES, MAX_THREADS, MULTIPROCESSORS, REGISTERS, Timing,
+};
 pub use memory::{Memory, Plain};
 pub use ptx::{
     atomic, barrier, bulk, cluster, cp_async, fence, global, grid, math, matrix, mbarrier,

@@ -127,6 +127,11 @@ impl Global {
         })
     }
 
+    /// Whether kernels may write at an address.
+    pub fn is_writable(&self, address: u64) -> bool {
+        self.region(address, 0).is_ok_and(|region| region.writable)
+    }
+
     /// Writes so far: tells those who poll whether anything has changed.
     pub fn writes(&self) -> u64 {
         self.writes.load(Ordering::Relaxed)

@@ -18,6 +18,31 @@ pub unsafe fn load_f32x4(address: *const f32) -> [f32; 4] {
 }
 
 #[track_caller]
+pub unsafe fn load_f32_coherent(address: *const f32) -> f32 {
+    global::load_f32_coherent(address)
+}
+
+#[track_caller]
+pub unsafe fn load_f32x4_coherent(address: *const f32) -> [f32; 4] {
+    global::load_f32x4_coherent(address)
+}
+
+#[track_caller]
+pub unsafe fn add_release_u32(address: *mut u32, value: u32) -> u32 {
+    global::add_release_u32(address, value)
+}
+
+#[track_caller]
+pub unsafe fn wait_at_least(address: *const u32, value: u32) {
+    global::wait_at_least(address, value);
+}
+
+#[track_caller]
+pub unsafe fn store_relaxed_u32(address: *mut u32, value: u32) {
+    global::store_relaxed_u32(address, value);
+}
+
+#[track_caller]
 pub unsafe fn store_f32(address: *mut f32, value: f32) {
     global::store_f32(address, value);
 }

@@ -19,20 +19,22 @@ pub struct ClusterBarrier {
 }
 
 impl Cluster {
-    /// The CTAs of a multicast mask.
-    pub fn ctas_of(&self, mask: u16) -> Outcome<Vec<usize>> {
-        let size = self.ctas.len();
+    /// The CTAs of a multicast mask of `thread`.
+    pub fn ctas_of(&self, thread: ThreadId, mask: u16) -> Outcome<Vec<usize>> {
+        let size = self.launch.cluster_size();
+        let first = self.cluster_of(self.cta_of(thread)) * size;
         if mask == 0 || u32::from(mask) >> size != 0 {
             let detail = format!("multicast to {mask:#x} in a cluster of {size} CTAs");
             return Err(Fault::new(Kind::Operand, detail));
         }
-        Ok((0..size).filter(|cta| mask >> cta & 1 != 0).collect())
+        Ok((0..size).filter(|rank| mask >> rank & 1 != 0).map(|rank| first + rank).collect())
     }
 
     /// `barrier.cluster.arrive`.
     pub fn cluster_arrive(&mut self, warp: usize, release: bool) -> Outcome<Then> {
+        let cluster = self.cluster_of(self.cta_of(self.warps[warp].first));
         for lane in self.lanes(warp) {
-            let barrier = &mut self.cluster_barrier;
+            let barrier = &mut self.cluster_barriers[cluster];
             if barrier.arrived.contains(&lane) || barrier.passes.contains(&lane) {
                 let detail = "barrier.cluster.arrive twice without a wait between";
                 return Err(Fault::new(Kind::ArrivalCount, detail));
@@ -42,14 +44,15 @@ impl Cluster {
                 self.clocks.release(lane, &mut barrier.gathering);
             }
         }
-        self.cluster_exit()?;
+        self.cluster_exit(cluster)?;
         Ok(Then::Resume)
     }
 
     /// `barrier.cluster.wait`.
     pub fn cluster_wait(&mut self, warp: usize, acquire: bool) -> Outcome<Then> {
+        let cluster = self.cluster_of(self.cta_of(self.warps[warp].first));
         for lane in self.lanes(warp) {
-            let barrier = &mut self.cluster_barrier;
+            let barrier = &mut self.cluster_barriers[cluster];
             if let Some(place) = barrier.passes.iter().position(|&other| other == lane) {
                 barrier.passes.swap_remove(place);
                 let completed = barrier.completed.clone();
@@ -67,10 +70,11 @@ impl Cluster {
     }
 
     /// Completes the phase once all threads that have not ended have arrived.
-    pub fn cluster_exit(&mut self) -> Outcome<()> {
-        let alive: usize = self.ctas.iter().map(|cta| cta.alive).sum();
+    pub fn cluster_exit(&mut self, cluster: usize) -> Outcome<()> {
+        let size = self.launch.cluster_size();
+        let alive: usize = self.ctas[cluster * size..][..size].iter().map(|cta| cta.alive).sum();
         let done = |thread: &ThreadId| self.threads[*thread].state == State::Done;
-        let barrier = &mut self.cluster_barrier;
+        let barrier = &mut self.cluster_barriers[cluster];
         let present = barrier.arrived.iter().filter(|thread| !done(thread)).count();
         if present == 0 || present < alive {
             return Ok(());

@@ -98,6 +98,7 @@ impl Cluster {
     /// The mbarrier at an address, if its initialisation is visible to the party.
     pub fn mbarrier(&mut self, cta: usize, address: u32, party: Party) -> Outcome<&mut Mbarrier> {
         self.ctas[cta].shared.check(address, 8, 8)?;
+        let names = self.names();
         let Self { ctas, clocks, .. } = self;
         let Some(barrier) = ctas[cta].shared.mbarriers.get_mut(&address) else {
             let detail = format!("no mbarrier has been initialised at {address:#x}");
@@ -106,16 +107,17 @@ impl Cluster {
         let (writer, epoch) = barrier.init;
         let (Party::Thread(thread) | Party::Copy(thread)) = party;
         if !clocks.knows(thread, writer as u32, epoch) {
+            let writer = names.thread(writer);
             let detail = format!(
-                "the initialisation of mbarrier {address:#x} by thread {writer} of the cluster is not \
-                 ordered before its use"
+                "the initialisation of mbarrier {address:#x} by {writer} is not ordered before its use"
             );
             return Err(Fault::new(Kind::Mbarrier, detail));
         }
         if matches!(party, Party::Copy(_)) && !clocks.fenced(thread, writer, epoch) {
+            let writer = names.thread(writer);
             let detail = format!(
-                "an asynchronous copy uses mbarrier {address:#x}, which thread {writer} of the cluster \
-                 initialised without fence.mbarrier_init or fence.proxy.async"
+                "an asynchronous copy uses mbarrier {address:#x}, which {writer} initialised \
+                 without fence.mbarrier_init or fence.proxy.async"
             );
             return Err(Fault::new(Kind::ProxyFence, detail));
         }

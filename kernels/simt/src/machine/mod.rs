@@ -13,6 +13,7 @@ pub mod context;
 pub mod copy;
 pub mod cp_async;
 pub mod descriptor;
+pub mod global;
 pub mod image;
 pub mod matrix;
 pub mod mbarrier;
@@ -35,8 +36,9 @@ use self::clock::{Clocks, Slot, ThreadId};
 use self::cluster::ClusterBarrier;
 use self::collective::Group;
 use self::copy::Copies;
+use self::global::GlobalMemory;
 use self::registers::RegisterFile;
-use self::shadow::Sites;
+use self::shadow::{Names, Sites};
 use self::shared::Shared;
 use self::wgmma::Warpgroup;
 use crate::injection::Saboteur;
@@ -66,6 +68,8 @@ pub enum Wait {
     Mbarrier { cta: usize, address: u32, parity: u32 },
     /// The other CTAs.
     Cluster,
+    /// A word of global memory, until it has reached a value.
+    Global { address: u64, value: u32 },
     /// Registers that other warpgroups have to give back.
     Registers(u32),
     /// Anything: it polls, and is run again once something has happened.
@@ -101,7 +105,7 @@ pub struct Cta {
     pub alive: usize,
 }
 
-/// CTAs that run together, with all their threads.
+/// CTAs that run together, with all their threads: a cluster, or those of a cooperative grid.
 pub struct Cluster {
     pub launch: Arc<Launch>,
     pub memory: Arc<Global>,
@@ -116,7 +120,9 @@ pub struct Cluster {
     pub clocks: Clocks,
     pub sites: Sites,
     pub copies: Copies,
-    pub cluster_barrier: ClusterBarrier,
+    /// By cluster.
+    pub cluster_barriers: Vec<ClusterBarrier>,
+    pub global: GlobalMemory,
     pub ready: scheduler::Ready,
     pub report: Option<Report>,
     pub recorder: Recorder,
@@ -124,16 +130,18 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Cluster `index` of the launch, before its first instruction.
+    /// The `index`-th CTAs of the launch that run together, before their first instruction.
     pub fn new(launch: Arc<Launch>, memory: Arc<Global>, number: u32, index: u64) -> Self {
-        let ctas = launch.cluster_size();
+        let clusters = launch.clusters_together();
+        let size = launch.cluster_size();
+        let ctas = clusters as usize * size;
         let per_cta = launch.threads() as usize;
         let threads = ctas * per_cta;
         let mut clocks = Clocks::new(threads);
         let warps_per_cta = per_cta.div_ceil(WARP);
         let groups_per_cta = per_cta / WARPGROUP;
-        let cta = |rank| Cta {
-            block: launch.block_index(index, rank),
+        let cta = |rank: usize| Cta {
+            block: launch.block_index(index * clusters + (rank / size) as u64, rank % size),
             shared: Shared::new(launch.shared_bytes),
             barriers: Default::default(),
             registers: RegisterFile::new(&launch),
@@ -156,7 +164,8 @@ impl Cluster {
             warpgroups: (0..ctas * groups_per_cta).map(&mut warpgroup).collect(),
             sites: Sites::default(),
             copies: Copies::default(),
-            cluster_barrier: ClusterBarrier::default(),
+            cluster_barriers: (0..clusters).map(|_| ClusterBarrier::default()).collect(),
+            global: GlobalMemory::new(launch.cooperative),
             ready: scheduler::Ready::new(launch.seed, index, ctas * warps_per_cta),
             report: None,
             recorder: Recorder::new(launch.trace),
@@ -188,9 +197,20 @@ impl Cluster {
         self.launch.threads() as usize
     }
 
-    /// CTA of a thread, by rank in the cluster.
+    /// CTA of a thread, among those that run together.
     pub fn cta_of(&self, thread: ThreadId) -> usize {
         thread / self.threads_per_cta()
+    }
+
+    /// Cluster of a CTA.
+    pub fn cluster_of(&self, cta: usize) -> usize {
+        cta / self.launch.cluster_size()
+    }
+
+    /// How reports call threads.
+    pub fn names(&self) -> Names {
+        let whole = if self.launch.cooperative { "grid" } else { "cluster" };
+        Names { ctas: self.ctas.len(), per_cta: self.threads_per_cta(), whole }
     }
 
     /// Index of a thread in its CTA.

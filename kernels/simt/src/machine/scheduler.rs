@@ -110,7 +110,10 @@ impl<'a> Runner<'a> {
         while !cancelled() {
             let next = self.cluster.borrow_mut().ready.take();
             match next {
-                Some((warp, lanes)) => self.run_warp(warp, lanes),
+                Some((warp, lanes)) => {
+                    self.run_warp(warp, lanes);
+                    self.cluster.borrow_mut().wake_waiting();
+                }
                 None if self.cluster.borrow_mut().go_on(&mut polls) => {}
                 None => break,
             }
@@ -191,19 +194,23 @@ impl Cluster {
             self.warpgroups[group].exit(thread)?;
         }
         self.barrier_exit(cta);
-        self.cluster_exit()
+        self.cluster_exit(self.cluster_of(cta))
     }
 
     /// Nobody can run: completes something in the background or lets those who poll look again. False at the
     /// end, which is a deadlock unless all threads have ended.
     fn go_on(&mut self, polls: &mut Polls) -> bool {
-        let waiting = |thread: &super::Thread| thread.state == State::Blocked(Wait::Poll);
-        if self.threads.iter().any(waiting) && self.worth_polling(polls) {
+        let polls_for_itself = |thread: &super::Thread| thread.state == State::Blocked(Wait::Poll);
+        let polls_here = |thread: &super::Thread| {
+            matches!(thread.state, State::Blocked(Wait::Poll | Wait::Global { .. }))
+        };
+        if self.threads.iter().any(polls_here) && self.worth_polling(polls) {
             let pollers: Vec<_> =
-                (0..self.threads.len()).filter(|&t| waiting(&self.threads[t])).collect();
+                (0..self.threads.len()).filter(|&t| polls_for_itself(&self.threads[t])).collect();
             for thread in pollers {
                 self.wake(thread, [0; 8]);
             }
+            self.wake_waiting();
             polls.wakes = self.ready.wakes;
             return true;
         }
@@ -224,7 +231,8 @@ impl Cluster {
             polls.idle = 0;
             return true;
         }
-        if self.copies.pending() {
+        // Nobody but these CTAs writes while a cooperative launch runs.
+        if self.copies.pending() || self.launch.cooperative {
             return false;
         }
         polls.idle += 1;

@@ -1,4 +1,4 @@
-//! The history of shared memory: for each 4-byte word, who wrote it last and who has read it since.
+//! The history of memory: for each 4-byte word, who wrote it last and who has read it since.
 //!
 //! A new access must come after those it conflicts with, which the clocks decide. Two readers are kept in
 //! place, which is enough for nearly all words (a reader replaces those that it comes after); more go to a
@@ -142,7 +142,7 @@ struct Cell {
     crowded: bool,
 }
 
-/// The history of one CTA's shared memory.
+/// The history of one CTA's shared memory, or of a page of global memory.
 pub struct Shadow {
     cells: Vec<Cell>,
     crowds: HashMap<u32, Vec<(Access, u16)>>,
@@ -152,10 +152,35 @@ pub struct Shadow {
 pub struct Witness<'a> {
     pub clocks: &'a Clocks,
     pub sites: &'a Sites,
-    /// Address of the first byte of shared memory, for reports.
-    pub base: u32,
+    /// Which memory it is the history of.
+    pub space: &'static str,
+    /// Address of its first byte, for reports.
+    pub base: u64,
+    pub names: Names,
+}
+
+/// How reports call the threads of CTAs that run together.
+#[derive(Clone, Copy)]
+pub struct Names {
+    pub ctas: usize,
+    pub per_cta: usize,
+    /// What the CTAs make up.
+    pub whole: &'static str,
+}
+
+impl Names {
     /// Threads in all, whose slots come before those of the engines.
-    pub threads: usize,
+    fn threads(self) -> usize {
+        self.ctas * self.per_cta
+    }
+
+    pub fn thread(self, thread: ThreadId) -> String {
+        let (cta, index) = (thread / self.per_cta, thread % self.per_cta);
+        match self.ctas {
+            1 => format!("thread {index}"),
+            _ => format!("thread {index} of CTA {cta} of the {}", self.whole),
+        }
+    }
 }
 
 impl Shadow {
@@ -163,7 +188,13 @@ impl Shadow {
         Self { cells: vec![Cell::default(); bytes.div_ceil(4) as usize], crowds: HashMap::new() }
     }
 
-    /// A read of `bytes`, offsets from the start of shared memory.
+    /// The history of memory that the host has written.
+    pub fn written(bytes: u32) -> Self {
+        let cell = Cell { written: 0xf, ..Cell::default() };
+        Self { cells: vec![cell; bytes.div_ceil(4) as usize], crowds: HashMap::new() }
+    }
+
+    /// A read of `bytes`, offsets from the start of the memory.
     pub fn read(&mut self, by: &Actor, at: &Witness, bytes: Range<u32>) -> Outcome<()> {
         let mut ordered = Access::default();
         for (index, mask) in words(bytes) {
@@ -182,7 +213,7 @@ impl Shadow {
         Ok(())
     }
 
-    /// A write of `bytes`, offsets from the start of shared memory.
+    /// A write of `bytes`, offsets from the start of the memory.
     pub fn write(&mut self, by: &Actor, at: &Witness, bytes: Range<u32>) -> Outcome<()> {
         let mut ordered = [Access::default(); 3];
         for (index, mask) in words(bytes) {
@@ -266,11 +297,11 @@ fn words(bytes: Range<u32>) -> impl Iterator<Item = (u32, u32)> {
 
 #[cold]
 fn uninitialised(by: &Actor, at: &Witness, index: u32) -> Fault {
-    let address = at.base + 4 * index;
+    let address = at.base + 4 * u64::from(index);
     let what = by.what;
     Fault::new(
         Kind::Uninitialised,
-        format!("{what} reads shared memory at {address:#x}, which nothing has written"),
+        format!("{what} reads {} memory at {address:#x}, which nothing has written", at.space),
     )
 }
 
@@ -286,10 +317,10 @@ fn check_order(by: &Actor, at: &Witness, index: u32, earlier: Earlier) -> Outcom
 
 #[cold]
 fn conflict(by: &Actor, at: &Witness, index: u32, earlier: Earlier) -> Fault {
-    let address = at.base + 4 * index;
+    let address = at.base + 4 * u64::from(index);
     let Earlier { access, site, done } = earlier;
     let place = at.sites.describe(site);
-    let (kind, party) = if access.slot() as usize >= at.threads {
+    let (kind, party) = if access.slot() as usize >= at.names.threads() {
         let party = match (access.warps(), done) {
             (0, "written") => "an asynchronous copy",
             (0, _) => "an asynchronous store",
@@ -298,11 +329,12 @@ fn conflict(by: &Actor, at: &Witness, index: u32, earlier: Earlier) -> Fault {
         (Kind::InFlight, format!("{party}, which nobody here has waited for"))
     } else {
         let atomic = if access.is(ATOMIC) { "an atomic of " } else { "" };
-        let thread = access.slot();
-        (Kind::Race, format!("{atomic}thread {thread} of the cluster, unordered"))
+        let thread = at.names.thread(access.slot() as usize);
+        (Kind::Race, format!("{atomic}{thread}, unordered"))
     };
     let what = by.what;
-    let detail = format!("{what} touches shared memory at {address:#x}, {done}{place} by {party}");
+    let space = at.space;
+    let detail = format!("{what} touches {space} memory at {address:#x}, {done}{place} by {party}");
     Fault::new(kind, detail)
 }
 
@@ -317,7 +349,7 @@ fn check_after_write(by: &Actor, at: &Witness, cell: &Cell, index: u32) -> Outco
 fn check_proxy(by: &Actor, at: &Witness, cell: &Cell, index: u32) -> Outcome<()> {
     let write = cell.write;
     let writer = write.slot() as usize;
-    if !by.access.is(ASYNC) || write.is(ASYNC) || write.epoch == 0 || writer >= at.threads {
+    if !by.access.is(ASYNC) || write.is(ASYNC) || write.epoch == 0 || writer >= at.names.threads() {
         return Ok(());
     }
     if by.issuers.iter().all(|&thread| at.clocks.fenced(thread, writer, write.epoch)) {
@@ -328,15 +360,15 @@ fn check_proxy(by: &Actor, at: &Witness, cell: &Cell, index: u32) -> Outcome<()>
 
 #[cold]
 fn unfenced(by: &Actor, at: &Witness, cell: &Cell, index: u32) -> Fault {
-    let address = at.base + 4 * index;
+    let address = at.base + 4 * u64::from(index);
     let what = by.what;
-    let writer = cell.write.slot();
+    let writer = at.names.thread(cell.write.slot() as usize);
     let site = at.sites.describe(cell.site);
     Fault::new(
         Kind::ProxyFence,
         format!(
-            "{what} touches shared memory at {address:#x} through the async proxy; thread {writer} of the \
-             cluster wrote it{site} and executed no fence.proxy.async before the barrier"
+            "{what} touches shared memory at {address:#x} through the async proxy; {writer} \
+             wrote it{site} and executed no fence.proxy.async before the barrier"
         ),
     )
 }

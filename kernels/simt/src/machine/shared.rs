@@ -97,13 +97,14 @@ impl Cluster {
         if rank == 0 {
             return Ok((self.cta_of(thread), address));
         }
-        let cta = rank - 1;
-        if cta >= self.ctas.len() {
-            let detail = format!("{address:#x} in the shared memory of CTA {cta} of the cluster");
+        let (rank, size) = (rank - 1, self.launch.cluster_size());
+        if rank >= size {
+            let detail = format!("{address:#x} in the shared memory of CTA {rank} of the cluster");
             return Err(Fault::new(Kind::OutOfBounds, detail));
         }
+        let cta = self.cluster_of(self.cta_of(thread)) * size + rank;
         if self.ctas[cta].alive == 0 {
-            let detail = format!("{address:#x} in CTA {cta} of the cluster, which has ended");
+            let detail = format!("{address:#x} in CTA {rank} of the cluster, which has ended");
             return Err(Fault::new(Kind::ExitedCta, detail));
         }
         Ok((cta, address & ((1 << RANK) - 1)))
@@ -111,8 +112,9 @@ impl Cluster {
 
     /// `mapa`: the address by which the cluster knows `address` of CTA `rank`.
     pub fn map_address(&self, address: u32, rank: u32) -> Outcome<u32> {
-        if rank as usize >= self.ctas.len() {
-            let detail = format!("mapa to CTA {rank} of a cluster of {}", self.ctas.len());
+        let size = self.launch.cluster_size();
+        if rank as usize >= size {
+            let detail = format!("mapa to CTA {rank} of a cluster of {size}");
             return Err(Fault::new(Kind::Operand, detail));
         }
         Ok(address & ((1 << RANK) - 1) | (rank + 1) << RANK)
@@ -126,11 +128,11 @@ impl Cluster {
         offset: u32,
         bytes: u32,
     ) -> Outcome<()> {
-        let threads = self.threads.len();
+        let names = self.names();
         let Self { ctas, clocks, sites, .. } = self;
         let site = sites.intern(visit.line);
         let by = Actor { access: visit.access, issuers: visit.issuers, site, what: visit.what };
-        let at = Witness { clocks, sites, base: BASE, threads };
+        let at = Witness { clocks, sites, space: "shared", base: BASE.into(), names };
         let shadow = &mut ctas[visit.cta].shared.shadow;
         match direction {
             Direction::Read => shadow.read(&by, &at, offset..offset + bytes),

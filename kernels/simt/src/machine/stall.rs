@@ -16,7 +16,7 @@ impl Cluster {
                     format!(" at {}:{}", line.file(), line.line())
                 });
                 let cta = self.cta_of(thread);
-                let text = self.describe(cta, wait) + &place;
+                let text = self.describe(thread, wait) + &place;
                 groups.entry((cta, text)).or_default().push(thread);
             }
         }
@@ -25,9 +25,10 @@ impl Cluster {
             .map(|((cta, text), threads)| {
                 let indices: Vec<u32> =
                     threads.iter().map(|&t| self.index_in_cta(t) as u32).collect();
-                let cta = match self.ctas.len() {
-                    1 => String::new(),
-                    _ => format!("CTA {cta} of the cluster, "),
+                let cta = match (self.launch.cooperative, self.ctas.len()) {
+                    (true, _) => format!("block {:?}, ", self.ctas[*cta].block),
+                    (false, 1) => String::new(),
+                    (false, _) => format!("CTA {cta} of the cluster, "),
                 };
                 format!("{cta}threads {} wait for {text}", ranges(&indices))
             })
@@ -39,7 +40,8 @@ impl Cluster {
         self.record(fault, first, line);
     }
 
-    fn describe(&self, cta: usize, wait: &Wait) -> String {
+    fn describe(&self, thread: ThreadId, wait: &Wait) -> String {
+        let cta = self.cta_of(thread);
         match wait {
             Wait::Collective(op) => format!("the rest of their group in {op:?}"),
             Wait::Barrier(id) => {
@@ -56,6 +58,11 @@ impl Cluster {
                 format!("parity {parity} of mbarrier {address:#x}, whose {lacks}")
             }
             Wait::Cluster => "the cluster barrier".to_owned(),
+            Wait::Global { address, value } => {
+                let word = self.word(thread, *address);
+                let word = word.map_or_else(String::new, |word| format!(", which is {word}"));
+                format!("at least {value} in global memory at {address:#x}{word}")
+            }
             Wait::Registers(count) => {
                 let free = self.ctas[cta].registers.free();
                 format!("{count} registers per thread, {free} are free")

@@ -36,7 +36,7 @@ pub fn run(
         number: memory.begin_launch(),
         results: Mutex::new(BTreeMap::new()),
     };
-    let workers = (launch.workers as u64).min(launch.clusters());
+    let workers = (launch.workers as u64).min(launch.gangs());
     std::thread::scope(|scope| {
         for _ in 1..workers {
             scope.spawn(|| work(&launch, memory, kernel, &progress));
@@ -60,7 +60,7 @@ fn work(
     let mut stacks: Vec<DefaultStack> = Vec::new();
     loop {
         let index = progress.next.fetch_add(1, Ordering::Relaxed);
-        if index >= launch.clusters() || index > progress.failed.load(Ordering::Relaxed) {
+        if index >= launch.gangs() || index > progress.failed.load(Ordering::Relaxed) {
             return;
         }
         let cluster =

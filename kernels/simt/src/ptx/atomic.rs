@@ -1,12 +1,15 @@
 //! Atomics: `atom`, `red`.
 //!
 //! `global` takes device addresses, `shared` those of the CTA or the cluster. Atomics order no other access;
-//! what a flag announces has to be fenced and, on shared memory, handed over by a barrier.
+//! what a flag in global memory announces has to be fenced ([`fence::gpu`](crate::fence::gpu)) or
+//! [released](crate::global::add_release_u32), in shared memory handed over by a barrier.
 
 use std::panic::Location;
 
-use crate::machine::context::{execute, execute_at};
+use crate::machine::context::execute_at;
+use crate::machine::global::Order;
 use crate::machine::poison;
+use crate::memory::View;
 use crate::report::{Fault, Kind, Outcome};
 
 /// An operation on a word.
@@ -74,27 +77,37 @@ pub enum Scope {
 /// for the whole GPU.
 #[track_caller]
 pub fn global(address: *mut u32, operation: Operation, _scope: Scope) -> u32 {
+    update(address, operation, Order::Relaxed)
+}
+
+/// The same with an order.
+#[track_caller]
+pub(crate) fn update(address: *mut u32, operation: Operation, order: Order) -> u32 {
+    let line = Location::caller();
     let address = address as u64;
-    execute(|cluster, thread| {
+    execute_at(line, |cluster, thread| {
         operation.check()?;
         if !address.is_multiple_of(4) {
             let detail = format!("an atomic on global memory at {address:#x}, not a multiple of 4");
             return Err(Fault::new(Kind::Misaligned, detail));
         }
-        cluster.view(thread).update_u32(address, |old| operation.apply(old))
+        let update = |view: View| view.update_u32(address, |old| operation.apply(old));
+        cluster.update_global(thread, address, 4, order, line, update)
     })
 }
 
 /// `atom.global.add.u64`; returns the old value.
 #[track_caller]
 pub fn global_add_u64(address: *mut u64, value: u64, _scope: Scope) -> u64 {
+    let line = Location::caller();
     let address = address as u64;
-    execute(|cluster, thread| {
+    execute_at(line, |cluster, thread| {
         if !address.is_multiple_of(8) {
             let detail = format!("an atomic on global memory at {address:#x}, not a multiple of 8");
             return Err(Fault::new(Kind::Misaligned, detail));
         }
-        cluster.view(thread).update_u64(address, |old| old.wrapping_add(value))
+        let update = |view: View| view.update_u64(address, |old| old.wrapping_add(value));
+        cluster.update_global(thread, address, 8, Order::Relaxed, line, update)
     })
 }
 

@@ -26,7 +26,7 @@ pub fn load(destination: u32, source: u64, bytes: u32, barrier: u32) {
 pub fn load_multicast(destination: u32, source: u64, bytes: u32, barrier: u32, ctas: u16) {
     let line = Location::caller();
     execute_at(line, |cluster, thread| {
-        let ctas = cluster.ctas_of(ctas)?;
+        let ctas = cluster.ctas_of(thread, ctas)?;
         let source = Source::Global(source);
         cluster.copy_in(thread, source, bytes, &ctas, destination, barrier, line)
     });

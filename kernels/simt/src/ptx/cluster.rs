@@ -11,13 +11,14 @@ use crate::machine::copy::Source;
 #[must_use]
 pub fn rank() -> u32 {
     let context = current();
-    context.cluster.borrow().cta_of(context.thread) as u32
+    let cluster = context.cluster.borrow();
+    (cluster.cta_of(context.thread) % cluster.launch.cluster_size()) as u32
 }
 
 /// `%cluster_nctarank`.
 #[must_use]
 pub fn size() -> u32 {
-    current().cluster.borrow().ctas.len() as u32
+    current().cluster.borrow().launch.cluster_size() as u32
 }
 
 /// `mapa.shared::cluster`: the address by which the cluster knows `address` of CTA `rank`.

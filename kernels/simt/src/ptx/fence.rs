@@ -29,8 +29,15 @@ pub fn mbarrier_init() {
     proxy_async_shared();
 }
 
-/// `fence.acq_rel.gpu`: orders global memory, which this machine never reorders.
+/// `fence.acq_rel.gpu`: what comes before it comes before the thread's later relaxed stores and atomics, for
+/// whoever acquires them; and what its earlier relaxed loads have met comes before what follows.
 #[track_caller]
 pub fn gpu() {
-    execute(|_, _| Ok(()));
+    if injected(Change::DropMemoryFence) {
+        return;
+    }
+    execute(|cluster, thread| {
+        cluster.fence_gpu(thread);
+        Ok(())
+    });
 }

@@ -33,7 +33,7 @@ pub fn load_multicast(map: u64, destination: u32, barrier: u32, coordinates: &[i
     execute_at(line, |cluster, thread| {
         let bytes = cluster.memory.map(map)?.box_bytes();
         let source = Source::Tensor(map, coordinates.to_vec());
-        let ctas = cluster.ctas_of(ctas)?;
+        let ctas = cluster.ctas_of(thread, ctas)?;
         cluster.copy_in(thread, source, bytes, &ctas, destination, barrier, line)
     });
 }

@@ -2,6 +2,7 @@
 
 mod boxes;
 mod clusters;
+mod cooperative;
 mod copies;
 mod matrices;
 mod memory;
