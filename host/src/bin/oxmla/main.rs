@@ -13,7 +13,6 @@ mod elements;
 mod replay;
 mod statistics;
 mod table;
-mod work;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -2,12 +2,12 @@
 
 use clap::ValueEnum;
 use oxmla::DType;
+use oxmla_bench::Work;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution as _, StandardNormal};
 use serde::Serialize;
 
 use crate::elements::Rng;
-use crate::work::Work;
 
 /// How the lengths of the requests in a batch are spread around the sequence length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
@@ -86,39 +86,6 @@ impl Case {
     }
 }
 
-/// The dense rows of the baselines.
-pub fn suite(seed: u64) -> Vec<Case> {
-    use Distribution::{Fixed, Normal, Ramp};
-    const LONG: &[u32] = &[4096, 8192, 16384, 32768];
-    const WIDE: &[u32] = &[1024, 4096, 16384, 32768];
-    let rows = |batch, s_q, heads, seq_lens: &[u32], distribution, causal| -> Vec<Case> {
-        let case = |&seq_len| {
-            let (kv_heads, dtype) = (1, DType::Bf16);
-            Case { batch, heads, kv_heads, s_q, seq_len, distribution, dtype, causal, seed }
-        };
-        seq_lens.iter().map(case).collect()
-    };
-    [
-        rows(128, 1, 128, LONG, Normal, false),
-        rows(128, 2, 128, LONG, Normal, false),
-        rows(128, 2, 128, LONG, Normal, true),
-        rows(128, 1, 128, WIDE, Ramp, true),
-        rows(128, 1, 16, WIDE, Fixed, false),
-        rows(256, 1, 16, &[8192], Fixed, false),
-        rows(128, 2, 16, &[8192], Fixed, false),
-        rows(128, 1, 64, &[4096, 16384], Fixed, false),
-        rows(256, 1, 64, &[8192], Fixed, false),
-        rows(1, 1, 128, &[1024, 8192, 32768], Fixed, false),
-        rows(4, 1, 128, &[4096], Fixed, false),
-        rows(16, 1, 128, &[4096, 16384], Fixed, false),
-        rows(64, 1, 128, &[4096, 16384], Fixed, false),
-        rows(256, 1, 128, &[4096], Fixed, false),
-        rows(1, 1, 16, &[8192], Fixed, false),
-        rows(4, 1, 16, &[8192], Fixed, false),
-    ]
-    .concat()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,17 +123,10 @@ mod tests {
 
     #[test]
     fn names_tell_what_is_unusual() {
-        let suite = suite(0);
-        let names: Vec<_> = suite.iter().map(Case::name).collect();
-        assert_eq!(names.len(), 36);
-        for name in [
-            "b128_sq1_h128_sk4096_var",
-            "b128_sq2_h128_sk32768_var_causal",
-            "b128_sq1_h128_sk1024_ramp_causal",
-            "b1_sq1_h16_sk8192",
-        ] {
-            assert!(names.iter().any(|other| other == name), "{name}");
-        }
+        assert_eq!(case(Distribution::Fixed).name(), "b1000_sq1_h128_sk4096");
+        let usual = Case { causal: true, ..case(Distribution::Normal) };
+        assert_eq!(usual.name(), "b1000_sq1_h128_sk4096_var_causal");
+        assert_eq!(case(Distribution::Ramp).name(), "b1000_sq1_h128_sk4096_ramp");
         let odd = Case { kv_heads: 4, dtype: DType::F16, ..case(Distribution::Fixed) };
         assert_eq!(odd.name(), "b1000_sq1_h128_sk4096_hk4_f16");
     }

@@ -1,8 +1,10 @@
 //! What the measurements were taken on.
 
+use std::env;
 use std::process::{Command, Stdio};
 
 use oxmla::{Device, Stream};
+use oxmla_bench::Ceilings;
 use serde::Serialize;
 
 /// Machine, program and ceilings of a run.
@@ -16,8 +18,11 @@ pub struct Environment {
     /// Version of this program, and the commit that it is built from.
     pub version: &'static str,
     pub commit: Option<String>,
-    /// Bytes per second that a copy in the device's memory reads and writes, in 10⁹. Not on the CPU.
-    pub copy_gbps: Option<f64>,
+    /// The command that measures, without the file that it writes.
+    pub command: String,
+    /// What the device can do. Unknown for the CPU.
+    #[serde(flatten)]
+    pub ceilings: Ceilings,
     /// What two events measure with nothing between them, in microseconds: part of all other times between
     /// events. Not on the CPU.
     pub empty_us: Option<f64>,
@@ -32,7 +37,8 @@ impl Environment {
             cuda: None,
             version: env!("CARGO_PKG_VERSION"),
             commit: commit.map(str::to_owned).or_else(checked_out_commit),
-            copy_gbps: None,
+            command: command(env::args()),
+            ceilings: Ceilings::default(),
             empty_us: None,
         };
         match device {
@@ -43,7 +49,7 @@ impl Environment {
                     driver: super::nvml::Sensor::open(&device.info().pci_address)
                         .and_then(|sensor| sensor.driver_version()),
                     cuda: Some(format!("{major}.{minor}")),
-                    copy_gbps: Some(super::gpu::copy_gbps(device, stream)?),
+                    ceilings: super::ceilings::measure(device, stream)?,
                     empty_us: Some(super::gpu::empty_us(device, stream)?),
                     ..environment
                 })
@@ -63,4 +69,30 @@ fn checked_out_commit() -> Option<String> {
         git.args(["rev-parse", "--short=12", "HEAD"]).stderr(Stdio::null()).output().ok()?;
     let commit = String::from_utf8(output.stdout).ok()?;
     Some(commit.trim().to_owned()).filter(|commit| output.status.success() && !commit.is_empty())
+}
+
+/// The command line, as far as it says what is measured: where results go is nobody else's business.
+fn command(arguments: impl Iterator<Item = String>) -> String {
+    let mut arguments = arguments.skip(1);
+    let mut command = vec!["oxmla".to_owned()];
+    while let Some(argument) = arguments.next() {
+        if argument == "--json" {
+            arguments.next();
+        } else if !argument.starts_with("--json=") {
+            command.push(argument);
+        }
+    }
+    command.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_names_no_files() {
+        let line = ["/a/b/oxmla", "bench", "--json", "/c/d", "suite", "--json=/e", "--repeat", "3"];
+        let arguments = line.into_iter().map(str::to_owned);
+        assert_eq!(command(arguments), "oxmla bench suite --repeat 3");
+    }
 }

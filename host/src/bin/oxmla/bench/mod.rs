@@ -1,13 +1,21 @@
 //! `oxmla bench`: how long a decode call takes.
 
+mod beside;
 mod case;
+#[cfg(feature = "cuda")]
+mod ceilings;
+#[cfg(feature = "cuda")]
+mod clock;
 mod environment;
 #[cfg(feature = "cuda")]
 mod gpu;
 #[cfg(feature = "cuda")]
+mod host_time;
+#[cfg(feature = "cuda")]
 mod nvml;
 mod record;
 mod report;
+mod suite;
 mod timing;
 mod workload;
 
@@ -18,6 +26,7 @@ use anyhow::{Context, ensure};
 use clap::{ValueEnum, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use oxmla::{Device, Stream};
+use serde_json::Value;
 
 use self::case::{Case, Distribution};
 use self::environment::Environment;
@@ -29,11 +38,14 @@ use crate::backend::{AttentionType, BackendArgs};
 /// Arguments of `oxmla bench`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Measure the dense rows of the FlashMLA baseline instead of one configuration
+    /// Measure what the targets and the peers' rows are about, and print it beside them
     #[arg(value_enum, conflicts_with_all = [
         "batch", "heads", "kv_heads", "s_q", "seq_len", "dist", "dtype", "causal",
     ])]
     preset: Option<Preset>,
+    /// Measure a configuration or two of each regime only
+    #[arg(long, requires = "preset")]
+    quick: bool,
     #[command(flatten)]
     sweep: Sweep,
     #[command(flatten)]
@@ -54,7 +66,7 @@ pub struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Preset {
-    /// 36 configurations with 1 to 256 requests and up to 32,768 tokens each; for a GPU
+    /// 48 configurations with 1 to 256 requests and up to 32,768 tokens each; for a GPU
     Suite,
 }
 
@@ -94,17 +106,21 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
     let stream = device.stream()?;
     let is_cpu = matches!(device, Device::Cpu(_));
     let cases = match args.preset {
-        Some(Preset::Suite) => case::suite(args.seed),
+        Some(Preset::Suite) if args.quick => suite::quick(args.seed),
+        Some(Preset::Suite) => suite::all(args.seed),
         None => args.sweep.cases(is_cpu, args.seed),
     };
     let repeat = args.repeat.unwrap_or(if is_cpu { 5 } else { 31 });
     let environment = Environment::of(&device, &stream, args.commit.as_deref())?;
     let bench = Bench { device, stream, repeat, environment, json: args.json.clone() };
 
-    let mut report = Report::default();
-    let outcome = bench.run(&cases, &mut report);
+    let mut results = Results::default();
+    let outcome = bench.run(&cases, &mut results);
     // What was measured before a failure is worth showing.
-    report.print(&bench.environment, out)?;
+    results.report.print(&bench.environment, out)?;
+    if args.preset.is_some() {
+        beside::print(&results.records, out)?;
+    }
     outcome.map(|()| Verdict::Passed)
 }
 
@@ -146,25 +162,35 @@ struct Bench {
     json: Option<PathBuf>,
 }
 
+/// What has been measured so far: for people, and for programs.
+#[derive(Default)]
+struct Results {
+    report: Report,
+    records: Vec<Value>,
+}
+
 impl Bench {
-    fn run(&self, cases: &[Case], report: &mut Report) -> anyhow::Result<()> {
+    fn run(&self, cases: &[Case], results: &mut Results) -> anyhow::Result<()> {
         let progress = progress_bar(cases.len());
         for case in cases {
             progress.set_message(case.name());
-            self.measure(case, report).with_context(|| case.name())?;
+            self.measure(case, results).with_context(|| case.name())?;
             progress.inc(1);
         }
         progress.finish_and_clear();
         Ok(())
     }
 
-    fn measure(&self, case: &Case, report: &mut Report) -> anyhow::Result<()> {
+    fn measure(&self, case: &Case, results: &mut Results) -> anyhow::Result<()> {
         let mut workload = Workload::new(&self.device, &self.stream, case)?;
         let timings = timing::measure(&self.device, &self.stream, &mut workload, self.repeat)?;
-        report.add(case.name(), &workload.work, &timings);
-        let Some(path) = &self.json else { return Ok(()) };
+        results.report.add(case.name(), &workload.work, &timings);
         let record = record::of(case, self.repeat, &workload, &timings, &self.environment)?;
-        record::append(path, &record)
+        if let Some(path) = &self.json {
+            record::append(path, &record)?;
+        }
+        results.records.push(record);
+        Ok(())
     }
 }
 

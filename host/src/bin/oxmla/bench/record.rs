@@ -5,13 +5,13 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
+use oxmla_bench::Work;
 use serde_json::{Map, Value, json};
 
 use super::case::Case;
 use super::environment::Environment;
 use super::timing::{Timing, Timings};
 use super::workload::Workload;
-use crate::work::Work;
 
 /// Everything about one measurement: the configuration, `…_us`, `…_tflops` and `…_gbps` for each way to
 /// measure it, and what it was measured on.
@@ -46,6 +46,7 @@ pub fn of(
         add_timing(&mut record, timing, &workload.work);
     }
     add(&mut record, serde_json::to_value(timings.load)?);
+    add(&mut record, serde_json::to_value(timings.host)?);
     add(&mut record, serde_json::to_value(environment)?);
     Ok(Value::Object(record))
 }

@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 
 use comfy_table::Table;
+use oxmla_bench::{Ceiling, Work};
 
 use super::environment::Environment;
-use super::timing::{Load, Timings};
+use super::timing::{HostTime, Load, Timings};
 use crate::table;
-use crate::work::Work;
 
 /// A table that grows by a row for each configuration.
 #[derive(Default)]
@@ -31,6 +31,9 @@ impl Report {
         let Load { sm_clock_mhz, power_w } = timings.load;
         cells.extend(sm_clock_mhz.map(|clock| clock.to_string()));
         cells.extend(power_w.map(|power| format!("{power:.0}")));
+        let HostTime { host_us, plan_us, .. } = timings.host;
+        cells.extend(host_us.map(|us| format!("{us:.2}")));
+        cells.extend(plan_us.map(|us| format!("{us:.1}")));
         table.add_row(cells);
     }
 
@@ -38,7 +41,7 @@ impl Report {
     pub fn print(&self, environment: &Environment, out: &mut dyn Write) -> io::Result<()> {
         let Some(table) = &self.table else { return Ok(()) };
         writeln!(out, "{}", table.trim_fmt())?;
-        let Environment { device, driver, cuda, version, commit, copy_gbps, empty_us } =
+        let Environment { device, driver, cuda, version, commit, ceilings, empty_us, .. } =
             environment;
         write!(out, "{device}")?;
         if let Some(cuda) = cuda {
@@ -47,9 +50,20 @@ impl Report {
         }
         let commit = commit.as_deref().unwrap_or("unknown");
         writeln!(out, "; oxmla {version}, commit {commit}")?;
-        if let (Some(copy), Some(empty)) = (copy_gbps, empty_us) {
-            write!(out, "in the same run: device copy {copy:.0} GB/s (read + written), ")?;
-            writeln!(out, "{empty:.1} µs between two events with nothing between them")?;
+        let rates = [
+            (Ceiling::Read, "GB/s"),
+            (Ceiling::Copy, "GB/s (read + written)"),
+            (Ceiling::Multiply, "TFLOP/s"),
+            (Ceiling::SustainedMultiply, "TFLOP/s"),
+        ];
+        let known = rates.iter().filter_map(|(ceiling, unit)| {
+            Some(format!("{ceiling} {:.0} {unit}", ceilings.get(*ceiling)?))
+        });
+        let empty = empty_us
+            .map(|empty| format!("{empty:.1} µs between two events with nothing between them"));
+        let in_the_run: Vec<_> = known.chain(empty).collect();
+        if !in_the_run.is_empty() {
+            writeln!(out, "in the same run: {}", in_the_run.join(", "))?;
         }
         Ok(())
     }
@@ -64,5 +78,7 @@ fn titles(timings: &Timings) -> Vec<String> {
     }
     titles.extend(timings.load.sm_clock_mhz.map(|_| "SM MHz".to_owned()));
     titles.extend(timings.load.power_w.map(|_| "W".to_owned()));
+    titles.extend(timings.host.host_us.map(|_| "host µs".to_owned()));
+    titles.extend(timings.host.plan_us.map(|_| "plan µs".to_owned()));
     titles
 }

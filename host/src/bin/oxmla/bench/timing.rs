@@ -16,6 +16,8 @@ pub struct Timings {
     pub times: Vec<Timing>,
     /// State of the GPU while it was working.
     pub load: Load,
+    /// What the host does for it.
+    pub host: HostTime,
 }
 
 /// A time in microseconds.
@@ -36,6 +38,17 @@ pub struct Load {
     pub sm_clock_mhz: Option<u32>,
     /// Power that the board draws, in watts.
     pub power_w: Option<f64>,
+}
+
+/// What a GPU's decode call costs the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct HostTime {
+    /// Microseconds of a decode call, launches included.
+    pub host_us: Option<f64>,
+    /// Heap allocations of a decode call.
+    pub host_allocations: Option<u64>,
+    /// Microseconds to plan a step: checks, and uploads of lengths and block table.
+    pub plan_us: Option<f64>,
 }
 
 impl Timing {
@@ -69,5 +82,9 @@ fn on_cpu(stream: &Stream, workload: &mut Workload, repeat: u32) -> anyhow::Resu
         workload.decode(stream, 0)?;
         times.push(start.elapsed().as_secs_f64() * 1e6);
     }
-    Ok(Timings { times: vec![Timing::of("wall", &times)?], load: Load::default() })
+    Ok(Timings {
+        times: vec![Timing::of("wall", &times)?],
+        load: Load::default(),
+        host: HostTime::default(),
+    })
 }

@@ -4,11 +4,11 @@ use oxmla::{
     BLOCK_SIZE, BlockTable, Buffer, CacheLayout, DType, Decode, DecodePlan, Device, LatentCache,
     Mask, MlaDims, Planner, PlannerConfig, Result, Step, Stream, decode,
 };
+use oxmla_bench::Work;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
 use super::case::Case;
 use crate::elements::{self, Rng};
-use crate::work::Work;
 
 /// Bytes of all caches together that calls back to back go through, so that none finds its own in the L2.
 const ROTATED_BYTES: usize = 1_500_000_000;
@@ -20,6 +20,8 @@ const TILE_ELEMENTS: usize = 4096 * 576;
 /// One planned decode call, with as many caches as it takes to rotate.
 pub struct Workload {
     planner: Planner,
+    table: BlockTable,
+    mask: Mask,
     plan: DecodePlan,
     caches: Vec<LatentCache>,
     q: Buffer,
@@ -84,6 +86,8 @@ impl Workload {
             work: case.work(&lengths),
             tokens: lengths.iter().map(|&length| length as u64).sum(),
             planner,
+            table,
+            mask,
             plan,
         })
     }
@@ -96,6 +100,14 @@ impl Workload {
     /// Parts that the plan divides the work into.
     pub fn parts(&self) -> u32 {
         self.plan.parts()
+    }
+
+    /// Plans the same step again.
+    #[cfg(feature = "cuda")]
+    pub fn plan_again(&mut self, stream: &Stream) -> Result<()> {
+        let step = Step::new(&self.table, self.shape.s_q as u32, self.mask);
+        self.plan = self.planner.plan(stream.as_ref(), step)?;
+        Ok(())
     }
 
     /// The whole call, over cache number `cache` modulo [`Workload::caches`].

@@ -4,11 +4,11 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use oxmla::{MlaDims, kv_cache_bytes_per_token};
+use oxmla_bench::Work;
 
 use super::oracle::Differences;
 use super::{DTYPE, StepTime};
 use crate::statistics::Summary;
-use crate::work::Work;
 use crate::{Verdict, table};
 
 /// Width of a head's keys and values in DeepSeek-V3 before absorption: 128 dimensions, and 64 rotary ones in

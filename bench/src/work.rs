@@ -1,7 +1,9 @@
 //! What a decode call has to do at least, whatever kernel does it.
 
+use serde::Deserialize;
+
 /// Floating-point operations and bytes of memory traffic.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 pub struct Work {
     /// `h_q · s_q · (2·576 + 2·512)` per cached token: scores, and their product with the values. A causal
     /// mask counts as none.
