@@ -11,13 +11,14 @@ pub enum Kind {
     LaunchLimit,
     /// An address outside shared memory or outside every registered range of global memory.
     OutOfBounds,
-    /// An address that is not a multiple of what the instruction asks.
+    /// An address, or the corner of a box, that is not a multiple of what the instruction asks.
     Misaligned,
     /// A write to global memory that was registered as read-only.
     ReadOnly,
     /// A read of memory that nothing wrote.
     Uninitialised,
-    /// Two accesses to shared memory, one of them a write, that no barrier orders.
+    /// Two accesses to shared memory, or in a cooperative launch to global memory, one of them a write, that
+    /// nothing orders.
     Race,
     /// The async proxy meets a generic write that no `fence.proxy.async` of its writer covers.
     ProxyFence,

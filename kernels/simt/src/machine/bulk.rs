@@ -34,6 +34,7 @@ type Writes = Vec<(u64, Vec<u8>, bool)>;
 /// The stores of one thread.
 #[derive(Default)]
 struct Groups {
+    /// Slot of the reads of shared memory; the next one is that of the writes to global memory.
     slot: Slot,
     /// Groups committed so far.
     committed: u32,
@@ -75,11 +76,30 @@ impl Cluster {
             .stores
             .threads
             .entry(thread)
-            .or_insert_with(|| Groups { slot: clocks.allocate(1), ..Groups::default() });
-        groups.open.push(Store { target, cta, offset, bytes });
-        let access = Access::asynchronous(groups.slot, groups.committed + 1);
-        let visit = Visit { cta, access, issuers: &[thread], what: "a bulk store", line };
-        self.visit(&visit, Direction::Read, offset, bytes)
+            .or_insert_with(|| Groups { slot: clocks.allocate(2), ..Groups::default() });
+        groups.open.push(Store { target: target.clone(), cta, offset, bytes });
+        let (slot, epoch) = (groups.slot, groups.committed + 1);
+        let access = Access::asynchronous(slot, epoch);
+        let visit = Visit { access, issuers: &[thread], what: "a bulk store", line };
+        self.visit(&visit, cta, Direction::Read, offset, bytes)?;
+        let access = Access::asynchronous(slot + 1, epoch);
+        self.visit_target(&Visit { access, ..visit }, &target, bytes)
+    }
+
+    /// Notes what a store writes to global memory.
+    fn visit_target(&mut self, visit: &Visit, target: &Target, bytes: u32) -> Outcome<()> {
+        match target {
+            Target::Global(address) => {
+                self.visit_global(visit, Direction::Write, *address, bytes.into())
+            }
+            Target::GlobalAdd(address) => {
+                let visit = Visit { access: visit.access.as_atomic(), ..*visit };
+                self.visit_global(&visit, Direction::Write, *address, bytes.into())
+            }
+            Target::Tensor(map, coordinates) => {
+                self.visit_box(visit, Direction::Write, *map, coordinates)
+            }
+        }
     }
 
     /// `cp.async.bulk.commit_group`.
@@ -108,6 +128,7 @@ impl Cluster {
         groups.read = groups.read.max(done);
         clocks.learn(thread, groups.slot, groups.read);
         if !read {
+            clocks.learn(thread, groups.slot + 1, done);
             for (_, writes) in groups.captured.extract_if(.., |(number, _)| *number <= done) {
                 perform(writes, view)?;
             }

@@ -85,8 +85,9 @@ impl Cluster {
             let (slot, epoch) = (found.slot, found.epoch());
             let access = Access::asynchronous(slot, epoch);
             let what = "an asynchronous copy";
-            let visit = Visit { cta, access, issuers: &[thread], what, line };
-            self.visit(&visit, Direction::Write, offset, bytes)?;
+            let visit = Visit { access, issuers: &[thread], what, line };
+            self.visit(&visit, cta, Direction::Write, offset, bytes)?;
+            self.visit_source(&visit, &source, bytes)?;
             destinations.push(Destination { cta, address, barrier, epoch });
         }
         let cta = self.cta_of(thread);
@@ -96,6 +97,19 @@ impl Cluster {
         let copy = Copy { source, bytes, destinations, thread, line, end };
         self.copies.flying.push(copy);
         Ok(())
+    }
+
+    /// Notes what a copy reads of global memory.
+    fn visit_source(&mut self, visit: &Visit, source: &Source, bytes: u32) -> Outcome<()> {
+        match source {
+            Source::Global(address) => {
+                self.visit_global(visit, Direction::Read, *address, bytes.into())
+            }
+            Source::Tensor(map, coordinates) => {
+                self.visit_box(visit, Direction::Read, *map, coordinates)
+            }
+            Source::Shared(..) | Source::Immediate(_) => Ok(()),
+        }
     }
 
     /// Completes one of the copies under way, drawn at random; false if there is none.

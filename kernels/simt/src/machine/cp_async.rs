@@ -83,8 +83,9 @@ impl Cluster {
             .or_insert_with(|| Groups { slot: clocks.allocate(1), ..Groups::default() });
         groups.open.push(Piece { cta, offset, bytes, source, line });
         let access = Access::background(groups.slot, groups.committed + 1);
-        let visit = Visit { cta, access, issuers: &[thread], what: "cp.async", line };
-        self.visit(&visit, Direction::Write, offset, bytes)
+        let visit = Visit { access, issuers: &[thread], what: "cp.async", line };
+        self.visit_global(&visit, Direction::Read, source.0, source.1.into())?;
+        self.visit(&visit, cta, Direction::Write, offset, bytes)
     }
 
     /// `cp.async.commit_group`.
@@ -107,8 +108,8 @@ impl Cluster {
         for piece in landed {
             let access = Access::generic(thread as u32, self.clocks.epoch(thread));
             let Piece { cta, line, .. } = piece;
-            let visit = Visit { cta, access, issuers: &[thread], what: "cp.async", line };
-            self.visit(&visit, Direction::Write, piece.offset, piece.bytes)?;
+            let visit = Visit { access, issuers: &[thread], what: "cp.async", line };
+            self.visit(&visit, cta, Direction::Write, piece.offset, piece.bytes)?;
             self.land_piece(thread, &piece)?;
         }
         Ok(())

@@ -4,9 +4,11 @@
 use std::collections::HashMap;
 
 use super::clock::{Gathering, Stamp, ThreadId};
+use super::image::Image;
 use super::shadow::{Access, Actor, Shadow, Witness};
-use super::shared::Direction;
+use super::shared::{Direction, Visit};
 use super::{Cluster, Line, State, Wait};
+use crate::memory::View;
 use crate::report::Outcome;
 
 /// Bytes of global memory whose history is kept together.
@@ -22,6 +24,16 @@ pub enum Order {
     /// Of a store or an atomic: what comes before it.
     Release,
 }
+
+/// Whether an access may meet others of its kind without order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strength {
+    /// No: what meets it without order is a race.
+    Plain,
+    /// Yes: `relaxed` and more.
+    Strong,
+}
+use Strength::{Plain, Strong};
 
 /// What the threads know of global memory.
 pub struct GlobalMemory {
@@ -62,8 +74,7 @@ impl Cluster {
         line: Line,
     ) -> Outcome<()> {
         self.view(thread).read(address, into)?;
-        let access = Access::generic(thread as u32, self.clocks.epoch(thread));
-        self.visit_global(thread, access, Direction::Read, address, into.len(), line)
+        self.note(thread, Plain, Direction::Read, address, into.len(), line)
     }
 
     /// `st.global`: a write of a thread, checked and noted.
@@ -75,8 +86,7 @@ impl Cluster {
         line: Line,
     ) -> Outcome<()> {
         self.view(thread).write(address, value)?;
-        let access = Access::generic(thread as u32, self.clocks.epoch(thread));
-        self.visit_global(thread, access, Direction::Write, address, value.len(), line)
+        self.note(thread, Plain, Direction::Write, address, value.len(), line)
     }
 
     /// `ld.relaxed.gpu`, `ld.acquire.gpu`.
@@ -89,8 +99,7 @@ impl Cluster {
         line: Line,
     ) -> Outcome<()> {
         self.view(thread).read(address, into)?;
-        let access = Access::atomic(thread as u32, self.clocks.epoch(thread));
-        self.visit_global(thread, access, Direction::Read, address, into.len(), line)?;
+        self.note(thread, Strong, Direction::Read, address, into.len(), line)?;
         for word in (address..address + into.len() as u64).step_by(4) {
             self.meet(thread, word, order);
         }
@@ -107,8 +116,7 @@ impl Cluster {
         line: Line,
     ) -> Outcome<()> {
         self.view(thread).write(address, &value.to_le_bytes())?;
-        let access = Access::atomic(thread as u32, self.clocks.epoch(thread));
-        self.visit_global(thread, access, Direction::Write, address, 4, line)?;
+        self.note(thread, Strong, Direction::Write, address, 4, line)?;
         // The new value says nothing of what the old one stood for.
         self.global.published.remove(&address);
         self.publish(thread, address, order);
@@ -123,12 +131,11 @@ impl Cluster {
         bytes: usize,
         order: Order,
         line: Line,
-        update: impl FnOnce(crate::memory::View) -> Outcome<T>,
+        update: impl FnOnce(View) -> Outcome<T>,
     ) -> Outcome<T> {
         let old = update(self.view(thread))?;
-        let access = Access::atomic(thread as u32, self.clocks.epoch(thread));
-        self.visit_global(thread, access, Direction::Read, address, bytes, line)?;
-        self.visit_global(thread, access, Direction::Write, address, bytes, line)?;
+        self.note(thread, Strong, Direction::Read, address, bytes, line)?;
+        self.note(thread, Strong, Direction::Write, address, bytes, line)?;
         self.meet(thread, address, Order::Relaxed);
         self.publish(thread, address, order);
         Ok(old)
@@ -208,31 +215,68 @@ impl Cluster {
         }
     }
 
-    /// Checks an access against the history, where there is one, and adds it.
-    fn visit_global(
+    /// Checks and notes an access of a thread.
+    fn note(
         &mut self,
         thread: ThreadId,
-        access: Access,
+        strength: Strength,
         direction: Direction,
         address: u64,
         bytes: usize,
         line: Line,
+    ) -> Outcome<()> {
+        let access = Access::generic(thread as u32, self.clocks.epoch(thread));
+        let access = if strength == Strong { access.as_atomic() } else { access };
+        let what = match direction {
+            Direction::Read => "a load",
+            Direction::Write => "a store",
+        };
+        let visit = Visit { access, issuers: &[thread], what, line };
+        self.visit_global(&visit, direction, address, bytes as u64)
+    }
+
+    /// Checks and notes an access to the box of a tensor map.
+    pub fn visit_box(
+        &mut self,
+        visit: &Visit,
+        direction: Direction,
+        map: u64,
+        corner: &[i32],
+    ) -> Outcome<()> {
+        let memory = self.memory.clone();
+        let image = Image::new(memory.map(map)?, corner)?;
+        let mut rows = image.rows_inside();
+        rows.try_for_each(|(address, bytes)| self.visit_global(visit, direction, address, bytes))
+    }
+
+    /// Checks an access to global memory against its history, where there is one, and adds it.
+    pub fn visit_global(
+        &mut self,
+        visit: &Visit,
+        direction: Direction,
+        address: u64,
+        bytes: u64,
     ) -> Outcome<()> {
         let names = self.names();
         let Self { global, clocks, sites, memory, .. } = self;
         let Some(pages) = global.pages.as_mut().filter(|_| memory.is_writable(address)) else {
             return Ok(());
         };
-        let site = sites.intern(line);
-        let what = if direction == Direction::Read { "a load" } else { "a store" };
-        let by = Actor { access, issuers: &[thread], site, what };
-        // No access crosses a page: it is aligned and has at most 16 bytes.
-        let (page, offset) = (address / PAGE, (address % PAGE) as u32);
-        let at = Witness { clocks, sites, space: "global", base: page * PAGE, names };
-        let shadow = pages.entry(page).or_insert_with(|| Shadow::written(PAGE as u32));
-        match direction {
-            Direction::Read => shadow.read(&by, &at, offset..offset + bytes as u32),
-            Direction::Write => shadow.write(&by, &at, offset..offset + bytes as u32),
+        let site = sites.intern(visit.line);
+        let by = Actor { access: visit.access, issuers: visit.issuers, site, what: visit.what };
+        let (mut start, end) = (address, address + bytes);
+        while start < end {
+            let base = start / PAGE * PAGE;
+            let stop = end.min(base + PAGE);
+            let at = Witness { clocks, sites, space: "global", base, names };
+            let shadow = pages.entry(base).or_insert_with(|| Shadow::written(PAGE as u32));
+            let here = (start - base) as u32..(stop - base) as u32;
+            match direction {
+                Direction::Read => shadow.read(&by, &at, here)?,
+                Direction::Write => shadow.write(&by, &at, here)?,
+            }
+            start = stop;
         }
+        Ok(())
     }
 }

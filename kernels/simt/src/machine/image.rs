@@ -6,6 +6,10 @@ use crate::memory::View;
 use crate::report::{Fault, Kind, Outcome};
 use crate::tensor_map::TensorMap;
 
+/// Bytes along the innermost dimension that the corner of a box is a multiple of; negative multiples, outside the
+/// tensor, are as good. No manual says so: an H100 refuses all others, whatever the rank and the swizzle.
+const CORNER: i64 = 16;
+
 /// A box of a tensor.
 pub struct Image<'a> {
     map: &'a TensorMap,
@@ -28,6 +32,14 @@ impl<'a> Image<'a> {
             let detail =
                 format!("{} coordinates for a tensor map of rank {rank}", coordinates.len());
             return Err(Fault::new(Kind::TensorMap, detail));
+        }
+        let start = i64::from(coordinates[0]) * i64::from(map.element_bytes);
+        if start % CORNER != 0 {
+            let detail = format!(
+                "a box that begins {start} bytes into the rows of its tensor, not a multiple of {CORNER}: the \
+                 device calls the instruction illegal (CUDA error 715)"
+            );
+            return Err(Fault::new(Kind::Misaligned, detail));
         }
         Ok(Self { map, origin: coordinates.iter().map(|&c| c.into()).collect() })
     }
@@ -59,6 +71,14 @@ impl<'a> Image<'a> {
         // Negative only where nothing lies inside.
         let offset = (start + first).max(0) as u64 * u64::from(map.element_bytes);
         (first as usize..end as usize, offset)
+    }
+
+    /// Address and bytes of what each row of the box has in the tensor.
+    pub fn rows_inside(&self) -> impl Iterator<Item = (u64, u64)> {
+        let (inside, offset) = self.inside();
+        let bytes = inside.len() as u64 * u64::from(self.map.element_bytes);
+        let rows = self.rows().filter_map(|row| row.global).filter(move |_| bytes != 0);
+        rows.map(move |global| (global + offset, bytes))
     }
 
     /// Reads the box from global memory and hands out its 16-byte chunks: offset in the box, content.

@@ -39,12 +39,17 @@ impl Access {
 
     /// An atomic access of a thread.
     pub fn atomic(slot: Slot, epoch: u32) -> Self {
-        Self { code: slot | ATOMIC, epoch }
+        Self::generic(slot, epoch).as_atomic()
     }
 
     /// An access of an engine through the async proxy.
     pub fn asynchronous(slot: Slot, epoch: u32) -> Self {
         Self { code: slot | ASYNC, epoch }
+    }
+
+    /// The same access, atomic.
+    pub fn as_atomic(self) -> Self {
+        Self { code: self.code | ATOMIC, ..self }
     }
 
     /// An access of an engine that uses the generic proxy: `cp.async`.
@@ -361,13 +366,13 @@ fn check_proxy(by: &Actor, at: &Witness, cell: &Cell, index: u32) -> Outcome<()>
 #[cold]
 fn unfenced(by: &Actor, at: &Witness, cell: &Cell, index: u32) -> Fault {
     let address = at.base + 4 * u64::from(index);
-    let what = by.what;
+    let (what, space) = (by.what, at.space);
     let writer = at.names.thread(cell.write.slot() as usize);
     let site = at.sites.describe(cell.site);
     Fault::new(
         Kind::ProxyFence,
         format!(
-            "{what} touches shared memory at {address:#x} through the async proxy; {writer} \
+            "{what} touches {space} memory at {address:#x} through the async proxy; {writer} \
              wrote it{site} and executed no fence.proxy.async before the barrier"
         ),
     )

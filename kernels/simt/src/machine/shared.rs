@@ -80,10 +80,8 @@ pub enum Direction {
     Write,
 }
 
-/// Who accesses shared memory, and how.
+/// Who accesses memory, and how.
 pub struct Visit<'a> {
-    /// The CTA whose memory it is.
-    pub cta: usize,
     pub access: Access,
     pub issuers: &'a [ThreadId],
     pub what: &'a str,
@@ -120,10 +118,12 @@ impl Cluster {
         Ok(address & ((1 << RANK) - 1) | (rank + 1) << RANK)
     }
 
-    /// Checks an access against the history and adds it; `offset` is from the start of shared memory.
+    /// Checks an access to the shared memory of a CTA against its history and adds it; `offset` is from the
+    /// start.
     pub fn visit(
         &mut self,
         visit: &Visit,
+        cta: usize,
         direction: Direction,
         offset: u32,
         bytes: u32,
@@ -133,7 +133,7 @@ impl Cluster {
         let site = sites.intern(visit.line);
         let by = Actor { access: visit.access, issuers: visit.issuers, site, what: visit.what };
         let at = Witness { clocks, sites, space: "shared", base: BASE.into(), names };
-        let shadow = &mut ctas[visit.cta].shared.shadow;
+        let shadow = &mut ctas[cta].shared.shadow;
         match direction {
             Direction::Read => shadow.read(&by, &at, offset..offset + bytes),
             Direction::Write => shadow.write(&by, &at, offset..offset + bytes),
@@ -167,8 +167,8 @@ impl Cluster {
         self.ctas[cta].shared.check_no_mbarrier(address, bytes)?;
         let what = if direction == Direction::Read { "a load" } else { "a store" };
         let access = Access::generic(thread as u32, self.clocks.epoch(thread));
-        let visit = Visit { cta, access, issuers: &[thread], what, line };
-        self.visit(&visit, direction, offset, bytes)?;
+        let visit = Visit { access, issuers: &[thread], what, line };
+        self.visit(&visit, cta, direction, offset, bytes)?;
         Ok((cta, offset))
     }
 
@@ -210,9 +210,9 @@ impl Cluster {
         let offset = self.ctas[cta].shared.check(address, 4, 4)?;
         self.ctas[cta].shared.check_no_mbarrier(address, 4)?;
         let access = Access::atomic(thread as u32, self.clocks.epoch(thread));
-        let visit = Visit { cta, access, issuers: &[thread], what: "an atomic", line };
-        self.visit(&visit, Direction::Read, offset, 4)?;
-        self.visit(&visit, Direction::Write, offset, 4)?;
+        let visit = Visit { access, issuers: &[thread], what: "an atomic", line };
+        self.visit(&visit, cta, Direction::Read, offset, 4)?;
+        self.visit(&visit, cta, Direction::Write, offset, 4)?;
         let word = self.ctas[cta].shared.data_mut(offset, 4);
         let old = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
         word.copy_from_slice(&change(old).to_le_bytes());

@@ -201,9 +201,9 @@ impl Cluster {
             .collect();
         let access = Access::tensor_cores(group.engine, warps, epoch);
         let cta = self.cta_of(group.group.first);
-        let visit = Visit { cta, access, issuers: &issuers, what: "wgmma", line };
+        let visit = Visit { access, issuers: &issuers, what: "wgmma", line };
         for chunk in chunks {
-            self.visit(&visit, Direction::Read, chunk.offset, 16)?;
+            self.visit(&visit, cta, Direction::Read, chunk.offset, 16)?;
         }
         Ok(())
     }

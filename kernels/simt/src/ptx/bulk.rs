@@ -45,8 +45,8 @@ pub fn copy_to_cluster(destination: u32, source: u32, bytes: u32, barrier: u32) 
         // The source counts as read when the copy completes on the far barrier.
         let (slot, epoch) = cluster.completion(thread, cta, barrier)?;
         let access = Access::asynchronous(slot, epoch);
-        let visit = Visit { cta: own, access, issuers: &[thread], what: "a bulk copy", line };
-        cluster.visit(&visit, Direction::Read, offset, bytes)?;
+        let visit = Visit { access, issuers: &[thread], what: "a bulk copy", line };
+        cluster.visit(&visit, own, Direction::Read, offset, bytes)?;
         let source = Source::Shared(own, offset);
         cluster.copy_in(thread, source, bytes, &[cta], destination, barrier, line)
     });

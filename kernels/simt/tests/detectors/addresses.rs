@@ -1,7 +1,7 @@
 //! Addresses outside, between and beside what is registered.
 
 use oxmla_simt::{Kind, Memory, global, mbarrier, shared, special, tma};
-use oxmla_simt::{barrier, fence};
+use oxmla_simt::{barrier, bulk, fence};
 
 use crate::support::{Aligned, catches, catches_with, rows_map};
 
@@ -60,6 +60,45 @@ fn write_to_read_only_memory() {
     let other = memory.read_write(&mut other);
     catches_with(Kind::ReadOnly, 32, &memory, "registered as read-only", |bug| {
         global::store_f32(if bug { data } else { other } as *mut f32, 1.0);
+    });
+}
+
+/// An H100 takes no other corners of boxes than those at multiples of 16 bytes along the rows, to either side.
+#[test]
+fn corner_of_a_box_between_sixteen_bytes() {
+    let rows = Aligned([0u16; 64 * 8]);
+    let mut memory = Memory::new();
+    let address = memory.read_only(&rows.0);
+    let map = memory.tensor_map(rows_map(address, 8)).unwrap();
+    let at = 1024 + 2048;
+    for (good, bad) in [(8, 4), (-8, -1), (-16, 7)] {
+        let kernel = |bug: bool| {
+            if special::thread_index() == 0 {
+                mbarrier::init(at, 1);
+                fence::mbarrier_init();
+                mbarrier::arrive_expect(at, 1024);
+                tma::load(map, shared::base(), at, &[if bug { bad } else { good }, 0]);
+                mbarrier::wait(at, 0);
+            }
+        };
+        let words = format!("begins {} bytes into the rows of its tensor", 2 * bad);
+        catches_with(Kind::Misaligned, 32, &memory, &words, kernel);
+    }
+    let mut copy = Aligned([0u16; 64 * 8]);
+    let mut memory = Memory::new();
+    let address = memory.read_write(&mut copy.0);
+    let map = memory.tensor_map(rows_map(address, 8)).unwrap();
+    catches_with(Kind::Misaligned, 32, &memory, "CUDA error 715", |bug| {
+        for i in (16 * special::thread_index()..1024).step_by(512) {
+            shared::store_zero_16(shared::base() + i);
+        }
+        fence::proxy_async_shared();
+        barrier::sync_threads();
+        if special::thread_index() == 0 {
+            tma::store(map, shared::base(), &[if bug { 1 } else { 0 }, 0]);
+            bulk::commit();
+            bulk::wait(0);
+        }
     });
 }
 

@@ -21,6 +21,9 @@ fn more_than_the_device_has() {
     refused(launch(384).registers(176), "176 registers for each of 384 threads");
     refused(Launch::new("kernel", [3, 1, 1], 32).cluster([2, 1, 1]), "clusters of [2, 1, 1]");
     refused(Launch::new("kernel", [32, 1, 1], 32).cluster([32, 1, 1]), "clusters of [32, 1, 1]");
+    let grid = |ctas| Launch::new("kernel", [ctas, 2, 1], 32).cooperative(true);
+    refused(grid(67), "134 CTAs in a cooperative grid; the device has 132 SMs");
+    grid(66).run(&Memory::new(), || ()).expect("a CTA for each SM");
     let fits = launch(384).registers(168).shared_bytes(232_448);
     fits.run(&Memory::new(), || ()).expect("exactly what the device has");
 }

@@ -3,6 +3,7 @@
 mod addresses;
 mod asynchronous;
 mod barriers;
+mod cooperative;
 mod launches;
 mod multiplies;
 mod ordering;
