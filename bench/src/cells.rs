@@ -15,7 +15,7 @@ pub const TITLES: [&str; 10] = [
     "of its ceilings",
     "ours / peer",
     "target",
-    "",
+    "outcome",
 ];
 
 /// What the dagger behind a ratio means.

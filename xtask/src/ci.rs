@@ -8,16 +8,18 @@ use crate::msrv;
 use crate::process;
 use crate::ptx::compile;
 use crate::ptx::nightly::Nightly;
+use crate::report;
 use crate::workspace::Workspace;
 
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("format", format),
     ("clippy", clippy),
     ("clippy of the kernels for the GPU", clippy_kernels),
     ("library without its features", without_features),
     ("documentation", documentation),
+    ("performance report", report::check),
     ("minimum Rust version", msrv::check),
     ("licences, duplicates and sources", deny),
 ];

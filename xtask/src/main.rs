@@ -8,6 +8,7 @@ mod env;
 mod msrv;
 mod process;
 mod ptx;
+mod report;
 mod run;
 mod sass;
 mod sim;
@@ -41,6 +42,8 @@ enum Command {
     /// Measure a configuration: `oxmla bench`
     #[command(disable_help_flag = true)]
     Bench(run::Arguments),
+    /// Write docs/performance.md and its plots from the committed measurements
+    Report(report::Args),
     /// Run the tests
     Test(run::TestArgs),
     /// Run what a change must pass beside the tests: format, lints, documentation, MSRV, licences
@@ -67,6 +70,7 @@ fn run(command: Command) -> Result<()> {
         Command::Sim(args) => sim::run(&workspace, &args),
         Command::Demo(args) => run::oxmla(&workspace, "demo", &args),
         Command::Bench(args) => run::oxmla(&workspace, "bench", &args),
+        Command::Report(args) => report::run(&workspace, &args),
         Command::Test(args) => run::test(&workspace, &args),
         Command::Ci => ci::run(&workspace),
         Command::Env => env::run(&workspace),
