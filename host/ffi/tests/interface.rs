@@ -52,6 +52,19 @@ fn misuse_from_c() {
     run_program("misuse", "shared", &["-loxmla"]);
 }
 
+/// The bindings of `bench/` and the tests beside them, which need nothing but Python.
+#[test]
+fn decode_from_python() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("note: not tested; there is no python3");
+        return;
+    }
+    let bench = Path::new(PACKAGE).join("../../bench");
+    let mut python = Command::new("python3");
+    python.args(["-B", "-m", "unittest", "discover", "-s"]).arg(bench);
+    run(python.env("OXMLA_LIBRARY", LIBRARIES.join("liboxmla.so")));
+}
+
 /// The driver's functions are in the library, and stay there.
 #[test]
 fn only_the_interface_is_visible() {
