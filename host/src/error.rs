@@ -314,6 +314,20 @@ pub enum Error {
         /// The driver's description of it, and what was attempted.
         detail: String,
     },
+    /// A call of the CUDA driver that failed because the GPU is lost to this process: work given to it earlier went
+    /// wrong in a way that its context does not survive, and every later call says so too. Every call that may
+    /// say [`Error::Driver`] may say this instead. What the host keeps is as it was; the memory of the GPU is gone.
+    #[error("the GPU is lost to this process: {call} failed with {name} ({code}): {detail}")]
+    DeviceLost {
+        /// The function of the driver.
+        call: &'static str,
+        /// Its result.
+        code: i32,
+        /// The driver's name of the result, such as `CUDA_ERROR_ILLEGAL_ADDRESS`.
+        name: String,
+        /// The driver's description of it.
+        detail: String,
+    },
     /// A kernel that broke a rule of the GPU, found by the simulator. The output is as it was.
     #[error("simulated kernel: {report}")]
     Simulation {

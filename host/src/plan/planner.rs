@@ -105,7 +105,8 @@ impl Planner {
     /// - [`Error::NegativeLength`], [`Error::LengthBeyondTable`], [`Error::BlockOutOfPool`],
     ///   [`Error::ScheduleTooLarge`].
     ///
-    /// These leave the planner and its current plan as they were; [`Error::Driver`] makes that plan stale.
+    /// These leave the planner and its current plan as they were. [`Error::Driver`], and [`Error::OutOfMemory`] if
+    /// there is no page-locked memory to upload from, make that plan stale.
     pub fn plan(&mut self, stream: StreamRef<'_>, step: Step<'_>) -> Result<DecodePlan> {
         check::location("stream", stream.location(), self.device.location())?;
         self.check(&step)?;

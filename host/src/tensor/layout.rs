@@ -87,9 +87,8 @@ impl Layout {
         Ok(())
     }
 
+    /// Size and stride of each axis.
     fn axes(&self) -> impl Iterator<Item = (usize, usize)> {
-        let strides = self.strides;
-        let shape = self.shape;
-        (0..shape.len()).map(move |axis| (shape[axis], strides[axis]))
+        self.shape.iter().copied().zip(self.strides.iter().copied())
     }
 }

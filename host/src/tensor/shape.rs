@@ -21,9 +21,12 @@ impl Shape {
     /// # Errors
     /// [`Error::RankMismatch`] if there are more than four.
     pub fn new(sizes: &[usize]) -> Result<Self> {
+        if sizes.len() > MAX_RANK {
+            let (arg, expected, got) = ("shape", MAX_RANK, sizes.len());
+            return Err(Error::RankMismatch { arg, expected, got });
+        }
         let mut shape = Self { sizes: [0; MAX_RANK], rank: sizes.len() as u8 };
-        let too_many = Error::RankMismatch { arg: "shape", expected: MAX_RANK, got: sizes.len() };
-        shape.sizes.get_mut(..sizes.len()).ok_or(too_many)?.copy_from_slice(sizes);
+        shape.sizes.iter_mut().zip(sizes).for_each(|(place, &size)| *place = size);
         Ok(shape)
     }
 

@@ -24,6 +24,10 @@ pub(super) type Address = u64;
 
 /// `CUDA_SUCCESS`.
 pub(super) const SUCCESS: i32 = 0;
+/// `CUDA_ERROR_OUT_OF_MEMORY`.
+pub(super) const OUT_OF_MEMORY: i32 = 2;
+/// `CUDA_ERROR_NOT_READY`: work that is still under way.
+pub(super) const NOT_READY: i32 = 600;
 /// `CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED`: a call that cannot be part of a graph.
 pub(super) const STREAM_CAPTURE_UNSUPPORTED: i32 = 900;
 
@@ -216,7 +220,11 @@ impl Driver {
 
     /// The error of a call that ended with `code`.
     pub(super) fn error(&self, call: &'static str, code: i32) -> Error {
-        Error::Driver { call, code, name: self.name(code), detail: self.description(code) }
+        let (name, detail) = (self.name(code), self.description(code));
+        if is_final(code) {
+            return Error::DeviceLost { call, code, name, detail };
+        }
+        Error::Driver { call, code, name, detail }
     }
 
     fn name(&self, code: i32) -> String {
@@ -227,6 +235,36 @@ impl Driver {
         text(self.cuGetErrorString, code)
             .unwrap_or_else(|| "the driver has no description of it".to_owned())
     }
+}
+
+/// Whether a context can do nothing more after this result: those of which the driver's documentation says that
+/// every later call returns them too, and a context or an MPS server that is gone.
+const fn is_final(code: i32) -> bool {
+    const ECC_UNCORRECTABLE: i32 = 214;
+    const NVLINK_UNCORRECTABLE: i32 = 220;
+    const CONTAINED: i32 = 226;
+    const ILLEGAL_ADDRESS: i32 = 700;
+    const LAUNCH_TIMEOUT: i32 = 702;
+    const CONTEXT_IS_DESTROYED: i32 = 709;
+    const ASSERT: i32 = 710;
+    // Stack error, illegal instruction, misaligned address, invalid address space, invalid program counter.
+    const HARDWARE_STACK_ERROR: i32 = 714;
+    const LAUNCH_FAILED: i32 = 719;
+    const TENSOR_MEMORY_LEAK: i32 = 721;
+    const MPS_CLIENT_TERMINATED: i32 = 810;
+    const EXTERNAL_DEVICE: i32 = 911;
+    matches!(
+        code,
+        ECC_UNCORRECTABLE
+            | NVLINK_UNCORRECTABLE
+            | CONTAINED
+            | ILLEGAL_ADDRESS
+            | LAUNCH_TIMEOUT
+            | CONTEXT_IS_DESTROYED
+            | ASSERT
+            | HARDWARE_STACK_ERROR
+            ..=LAUNCH_FAILED | TENSOR_MEMORY_LEAK | MPS_CLIENT_TERMINATED | EXTERNAL_DEVICE
+    )
 }
 
 /// What the driver has to say about a result.

@@ -9,10 +9,10 @@ use std::sync::{Mutex, PoisonError};
 
 use super::device::CudaDevice;
 use super::driver::{
-    Address, CAPTURE_NONE, Driver, EVENT_DISABLE_TIMING, Handle, STREAM_CAPTURE_UNSUPPORTED,
-    SUCCESS,
+    Address, CAPTURE_NONE, Driver, EVENT_DISABLE_TIMING, Handle, NOT_READY, OUT_OF_MEMORY,
+    STREAM_CAPTURE_UNSUPPORTED, SUCCESS,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Copies under way before an upload waits for the first of them: steps that the host is ahead of the GPU.
 const SLOTS: usize = 16;
@@ -62,28 +62,25 @@ impl Staging {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = claim(&mut slots, driver, bytes.len())?;
         // SAFETY: the slot is large enough, and no copy reads it any more; the caller vouches for `to`.
-        unsafe {
-            slot.memory.cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-            driver.cuMemcpyHtoDAsync_v2(to, slot.memory, bytes.len(), stream)?;
-            driver.cuEventRecord(slot.copied, stream)?;
-        }
+        let outcome = unsafe { slot.copy(driver, stream, to, bytes) };
         slots.push(slot);
-        Ok(())
+        outcome
     }
 }
 
 /// Takes an idle slot of at least `bytes` bytes from the list. With [`SLOTS`] of them in use, waits for the one
 /// used longest ago.
 fn claim(slots: &mut Vec<Slot>, driver: &Driver, bytes: usize) -> Result<Slot> {
-    let idle = slots.iter().position(|slot| slot.bytes >= bytes && slot.is_idle(driver));
-    if let Some(index) = idle {
-        return Ok(slots.remove(index));
+    for index in 0..slots.len() {
+        if slots[index].bytes >= bytes && slots[index].is_idle(driver)? {
+            return Ok(slots.remove(index));
+        }
     }
     if slots.len() < SLOTS {
         return Slot::new(driver, bytes);
     }
+    slots[0].wait(driver)?;
     let slot = slots.remove(0);
-    slot.wait(driver)?;
     if slot.bytes >= bytes {
         return Ok(slot);
     }
@@ -108,7 +105,12 @@ impl Slot {
         let (mut memory, mut copied) = (null_mut(), null_mut());
         // SAFETY: the results have their places.
         unsafe {
-            driver.cuMemHostAlloc(&mut memory, bytes, 0)?;
+            driver.cuMemHostAlloc(&mut memory, bytes, 0).map_err(|error| match error {
+                Error::Driver { code: OUT_OF_MEMORY, .. } => {
+                    Error::OutOfMemory { device: "the host".into(), bytes }
+                }
+                error => error,
+            })?;
             if let Err(error) = driver.cuEventCreate(&mut copied, EVENT_DISABLE_TIMING) {
                 let _ = driver.cuMemFreeHost(memory);
                 return Err(error);
@@ -117,9 +119,37 @@ impl Slot {
         Ok(Self { memory, bytes, copied })
     }
 
-    fn is_idle(&self, driver: &Driver) -> bool {
-        // SAFETY: the event lives. "Not ready" is an answer here, no error.
-        unsafe { (driver.cuEventQuery)(self.copied) == SUCCESS }
+    /// Copies `bytes` in stream order.
+    ///
+    /// # Safety
+    /// The slot is idle and has room for them, and so has the memory at `to`.
+    unsafe fn copy(
+        &self,
+        driver: &Driver,
+        stream: Handle,
+        to: Address,
+        bytes: &[u8],
+    ) -> Result<()> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.memory.cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+            driver.cuMemcpyHtoDAsync_v2(to, self.memory, bytes.len(), stream)?;
+            let marked = driver.cuEventRecord(self.copied, stream);
+            if marked.is_err() {
+                // Nothing will tell when the copy has been made, so it is waited for.
+                let _ = driver.cuStreamSynchronize(stream);
+            }
+            marked
+        }
+    }
+
+    fn is_idle(&self, driver: &Driver) -> Result<bool> {
+        // SAFETY: the event lives.
+        match unsafe { (driver.cuEventQuery)(self.copied) } {
+            SUCCESS => Ok(true),
+            NOT_READY => Ok(false),
+            code => Err(driver.error("cuEventQuery", code)),
+        }
     }
 
     fn wait(&self, driver: &Driver) -> Result<()> {
