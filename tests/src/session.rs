@@ -1,5 +1,7 @@
 //! A device that cases are run on, one after the other.
 
+use std::collections::BTreeMap;
+use std::mem;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
@@ -25,6 +27,8 @@ pub struct Session {
     budget: usize,
     /// The last cache: caches are the large part of a case, and neighbours in the grid share them.
     cache: Option<(CacheKey, Arc<PlacedCache>)>,
+    /// What the check that runs has measured.
+    figures: BTreeMap<&'static str, f64>,
 }
 
 impl Session {
@@ -35,7 +39,7 @@ impl Session {
     pub fn new(device: Device, budget: usize) -> Result<Self> {
         let stream = device.stream()?;
         let [bf16, f16] = [DType::Bf16, DType::F16].map(ElementPool::new);
-        Ok(Self { device, stream, bf16, f16, budget, cache: None })
+        Ok(Self { device, stream, bf16, f16, budget, cache: None, figures: BTreeMap::new() })
     }
 
     /// The device.
@@ -87,6 +91,16 @@ impl Session {
     /// What is wrong.
     pub fn verify(&self, scene: &Scene) -> Result<Errors> {
         verify::verify(scene, &scene.results()?, self.budget)
+    }
+
+    /// Notes what the check that runs has measured, by name and unit.
+    pub fn note(&mut self, name: &'static str, value: f64) {
+        self.figures.insert(name, value);
+    }
+
+    /// What has been noted, to forget it.
+    pub(crate) fn take_figures(&mut self) -> BTreeMap<&'static str, f64> {
+        mem::take(&mut self.figures)
     }
 
     fn cache(&mut self, case: &Case) -> Result<Arc<PlacedCache>> {

@@ -1,5 +1,6 @@
 //! Groups of cases and single checks, run one after the other, and what came of them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,9 @@ pub struct Outcome {
     pub worst_lse: f64,
     /// Time taken.
     pub seconds: f64,
+    /// What a check has measured, by name and unit.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub figures: BTreeMap<&'static str, f64>,
 }
 
 /// A case that failed, or a check.
@@ -92,6 +96,7 @@ impl<'a> Suite<'a> {
             (check.run)(session)?;
             Ok(Errors::default())
         });
+        outcome.figures = self.session.take_figures();
         self.finish(outcome, start.elapsed());
     }
 
@@ -142,7 +147,8 @@ impl<'a> Suite<'a> {
 
 /// Whether the device will answer nothing any more.
 fn is_fatal(error: &Error) -> bool {
-    matches!(error.downcast_ref(), Some(oxmla::Error::Driver { .. }))
+    use oxmla::Error::{DeviceLost, Driver};
+    matches!(error.downcast_ref(), Some(Driver { .. } | DeviceLost { .. }))
 }
 
 impl Outcome {
@@ -183,7 +189,7 @@ impl fmt::Display for Outcome {
             write!(f, "   of tolerance: out {out:.0} %, lse {lse:.0} %")?;
             write!(f, "; cosine {cosine:.1e}, row {row:.1e}")?;
         }
-        Ok(())
+        self.figures.iter().try_for_each(|(name, value)| write!(f, "   {name} {value:.2}"))
     }
 }
 

@@ -11,6 +11,8 @@ mod far_pool;
 #[cfg(feature = "gpu")]
 mod graph;
 #[cfg(feature = "gpu")]
+pub mod host_path;
+#[cfg(feature = "gpu")]
 mod streams;
 
 use anyhow::Result;
@@ -44,5 +46,7 @@ pub const GPU: &[Check] = &[
     Check { name: "graph", run: graph::replay },
     Check { name: "graph-refuses-plan", run: graph::stream_out_of_capture },
     Check { name: "streams", run: streams::foreign_and_default },
+    Check { name: "decode-allocates-nothing", run: host_path::allocations },
+    Check { name: "decode-host-time", run: host_path::time },
     Check { name: "far-pool", run: far_pool::beyond_two_billion_elements },
 ];
