@@ -93,6 +93,7 @@ fn arguments_that_make_no_sense_are_refused() {
         &["bench", "--batch", "0"][..],
         &["bench", "--batch", "1,x"],
         &["bench", "suite", "--heads", "16"],
+        &["bench", "--quick"],
         &["bench", "--backend", "tpu"],
         &["demo", "--steps", "0"],
         &["replay"],

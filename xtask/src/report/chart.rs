@@ -22,6 +22,10 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(86, 180, 233),
 ];
 
+/// The colour of what we measured. Its marks are filled, those of all others are rings: both can be seen where
+/// they meet.
+pub const OURS: usize = 0;
+
 /// A chart: what to draw, and how its axes are labelled.
 pub struct Chart {
     /// What it shows, on which card.
@@ -104,19 +108,23 @@ impl Chart {
             let (stroke, mark) = series.style.widths();
             let line = colour.stroke_width(stroke);
             let points = || series.points.iter().copied().filter(is_drawable);
-            context.draw_series(points().map(|at| Circle::new(at, mark, colour.filled())))?;
+            let shape = match series.colour {
+                OURS => colour.filled(),
+                _ => colour.stroke_width(2),
+            };
+            context.draw_series(points().map(|at| Circle::new(at, mark, shape)))?;
             context
                 .draw_series(LineSeries::new(points().filter(|_| stroke > 0), line))?
                 .label(&series.label)
                 .legend(move |at| {
                     EmptyElement::at(at)
                         + PathElement::new([(0, 0), (20, 0)], line)
-                        + Circle::new((10, 0), mark, colour.filled())
+                        + Circle::new((10, 0), mark, shape)
                 });
         }
         context
             .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
+            .position(SeriesLabelPosition::UpperLeft)
             .background_style(WHITE.mix(0.85))
             .border_style(BLACK.mix(0.3))
             .label_font(TextStyle::from((FONT, TEXT)).pos(Pos::new(HPos::Left, VPos::Top)))
@@ -152,9 +160,9 @@ impl Axis {
     }
 }
 
-/// 1, 2 and 5 times the powers of ten from 0.1 to 100,000.
+/// 1, 2, 3 and 5 times the powers of ten from 0.1 to 100,000.
 pub fn decimal_ticks() -> Vec<f64> {
-    let decade = |power| [1.0, 2.0, 5.0].map(|digit| digit * 10f64.powi(power));
+    let decade = |power| [1.0, 2.0, 3.0, 5.0].map(|digit| digit * 10f64.powi(power));
     (-1..6).flat_map(decade).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use oxmla_bench::{Method, PeerRun};
 
-use super::chart::{Axis, Chart, Series, Style, decimal_ticks};
+use super::chart::{Axis, Chart, OURS, Series, Style, decimal_ticks};
 use super::results::Results;
 
 /// Configurations that differ in one number.
@@ -82,7 +82,7 @@ impl Curve {
             results.records.iter().find(|record| record.name == name)?.us(Method::Call)
         };
         let (label, style) = ("oxmla".to_owned(), Style::MarkedLine);
-        Series { label, colour: 0, style, points: self.points(time) }
+        Series { label, colour: OURS, style, points: self.points(time) }
     }
 
     /// What the ceilings of our run allow, where both were measured.

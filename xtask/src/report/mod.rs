@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use self::results::Results;
 use crate::workspace::Workspace;
@@ -31,12 +31,15 @@ pub struct Args {
     /// Directory to write performance.md and plots/ to [default: docs]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Write nothing; fail if what is there is not what the records give
+    #[arg(long)]
+    check: bool,
 }
 
 /// Contents of files, by their path in the output directory.
 type Files = BTreeMap<PathBuf, String>;
 
-/// Writes the page and its plots.
+/// Writes the page and its plots, or only looks whether they are what the records give.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let records = match args.records.as_slice() {
         [] => committed(workspace)?,
@@ -44,26 +47,32 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     };
     let out = args.out.clone().unwrap_or_else(|| workspace.root.join("docs"));
     let files = render(&records)?;
-    for (path, text) in &files {
-        let path = out.join(path);
-        let directory = path.parent().unwrap_or(&out);
-        fs::create_dir_all(directory)
-            .and_then(|()| fs::write(&path, text))
-            .with_context(|| format!("writing {}", path.display()))?;
+    if args.check {
+        let stale = stale(&out, &files)?;
+        ensure!(stale.is_empty(), "stale: {}; run `cargo xtask report`", stale.join(", "));
+        return Ok(());
     }
-    for path in left_over(&out, &files)? {
-        fs::remove_file(out.join(&path)).with_context(|| format!("removing {}", path.display()))?;
-    }
+    write(&out, &files)?;
     eprintln!("wrote {} with {} plots", out.join(PAGE).display(), files.len() - 1);
     Ok(())
 }
 
 /// Fails if the page or a plot is not what the committed records give.
 pub fn check(workspace: &Workspace) -> Result<()> {
-    let files = render(&committed(workspace)?)?;
-    let stale = stale(&workspace.root.join("docs"), &files)?;
-    if !stale.is_empty() {
-        bail!("stale: {}; run `cargo xtask report`", stale.join(", "));
+    run(workspace, &Args { records: Vec::new(), out: None, check: true })
+}
+
+/// Writes the files, and removes the plots that are none of them.
+fn write(out: &Path, files: &Files) -> Result<()> {
+    for (path, text) in files {
+        let path = out.join(path);
+        let directory = path.parent().unwrap_or(out);
+        fs::create_dir_all(directory)
+            .and_then(|()| fs::write(&path, text))
+            .with_context(|| format!("writing {}", path.display()))?;
+    }
+    for path in left_over(out, files)? {
+        fs::remove_file(out.join(&path)).with_context(|| format!("removing {}", path.display()))?;
     }
     Ok(())
 }

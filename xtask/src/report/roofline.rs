@@ -2,7 +2,7 @@
 
 use oxmla_bench::{Ceiling, Ceilings, Method, PeerRun, Work};
 
-use super::chart::{Axis, Chart, Series, Style, decimal_ticks};
+use super::chart::{Axis, Chart, OURS, Series, Style, decimal_ticks};
 use super::results::Results;
 
 /// Ends of the horizontal axis in FLOP per byte: 16 heads have 30, two query tokens of 128 heads 480.
@@ -12,8 +12,8 @@ const INTENSITY: (f64, f64) = (16.0, 800.0);
 pub fn chart(results: &Results) -> Chart {
     let timed = results.records.iter();
     let ours = timed.filter_map(|record| Some(point(&record.work, record.us(Method::Kernel)?)));
-    let mut series = vec![marks("oxmla".to_owned(), 0, ours.collect())];
-    series.extend(roof("roof of our run", 0, &results.environment.ceilings));
+    let mut series = vec![marks("oxmla".to_owned(), OURS, ours.collect())];
+    series.extend(roof("roof of our run", OURS, &results.environment.ceilings));
     for (index, run) in PeerRun::all().iter().enumerate() {
         for peer in run.versions.keys() {
             let rows = run.rows.iter().filter(|row| row.peer == *peer);

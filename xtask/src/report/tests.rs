@@ -87,16 +87,21 @@ fn what_differs_is_missing_or_left_over_is_stale() {
 
     let root = scratch.0.clone();
     let workspace = Workspace { target: root.join("target"), root };
-    let args = Args { records, out: Some(out.clone()) };
+    let args = Args { records, out: Some(out.clone()), check: false };
     run(&workspace, &args).unwrap();
     assert!(stale().is_empty());
+    let args = Args { check: true, ..args };
+    run(&workspace, &args).unwrap();
 
     fs::write(out.join(PAGE), "").unwrap();
     fs::write(out.join(PLOTS).join("dense-old-roofline.svg"), "").unwrap();
     fs::remove_file(out.join(PLOTS).join("dense-x-batch.svg")).unwrap();
     assert_eq!(stale(), [PAGE, "plots/dense-x-batch.svg", "plots/dense-old-roofline.svg"]);
 
-    run(&workspace, &args).unwrap();
+    let error = run(&workspace, &args).unwrap_err().to_string();
+    assert!(error.starts_with("stale: performance.md, plots/dense-x-batch.svg"), "{error}");
+
+    run(&workspace, &Args { check: false, ..args }).unwrap();
     assert!(stale().is_empty(), "written anew, and what no record gives is gone");
 }
 

@@ -66,7 +66,7 @@ pub struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Preset {
-    /// 48 configurations with 1 to 256 requests and up to 32,768 tokens each; for a GPU
+    /// 46 configurations with 1 to 256 requests and up to 32,768 tokens each; for a GPU
     Suite,
 }
 
