@@ -9,18 +9,19 @@ import oxmla
 
 
 class Tensor:
-    """Contiguous memory with the face of a PyTorch tensor."""
+    """Memory with the face of a PyTorch tensor; contiguous if no strides are given."""
 
     is_cuda = False
 
-    def __init__(self, dtype, shape, values):
+    def __init__(self, dtype, shape, values, strides=None):
         self.dtype, self.shape, self.values = dtype, shape, values
+        self.strides = strides or tuple(math.prod(shape[axis + 1:]) for axis in range(len(shape)))
 
     def data_ptr(self):
         return self.values.buffer_info()[0]
 
     def stride(self):
-        return tuple(math.prod(self.shape[axis + 1:]) for axis in range(len(self.shape)))
+        return self.strides
 
 
 def bf16(values):
@@ -34,33 +35,40 @@ def floats(bits):
 
 class OnCpu(unittest.TestCase):
     def setUp(self):
-        self.planner = oxmla.Planner(oxmla.Library(), oxmla.CPU, h_q=1, max_batch=1, max_blocks_per_sequence=1,
-                                     blocks_in_cache=2)
-        self.lengths = Tensor("int32", (1,), array("i", [2]))
-        self.table = Tensor("int32", (1, 1), array("i", [1]))
+        # No two sizes are equal, so that none can stand in for another.
+        self.planner = oxmla.Planner(oxmla.Library(), oxmla.CPU, h_q=4, h_k=1, max_s_q=3, max_batch=2,
+                                     max_blocks_per_sequence=5, blocks_in_cache=6)
+        self.lengths = Tensor("int32", (2,), array("i", [2, 0]))
+        self.table = Tensor("int32", (2, 5), array("i", [1] + [-1] * 15), (8, 1))
 
     def test_decode(self):
-        """Two tokens whose scores differ by ln 3, in the second block."""
-        scale = math.log(3) / 576
-        q = Tensor("bfloat16", (1, 1, 1, 576), bf16([1.0] * 576))
-        rows = [math.nan] * (64 * 576) + [0.0] * 576 + [1.0] * 576 + [math.nan] * (62 * 576)
-        cache = Tensor("bfloat16", (2, 64, 1, 576), bf16(rows))
-        out = Tensor("bfloat16", (1, 1, 1, 512), bf16([7.0] * 512))
-        lse = Tensor("float32", (1, 1, 1), array("f", [7.0]))
-        self.planner.plan(self.lengths, self.table, 1, causal=True)
-        self.assertIn("1 requests", self.planner.explain())
-        self.planner.decode(oxmla.arguments(q, cache, out, lse, scale))
-        self.assertEqual(floats(out.values), [0.75] * 512)
-        self.assertAlmostEqual(lse.values[0], math.log(4), places=5)
+        """Two tokens in the second block; for the last query token of three, their scores differ by ln 3, and the one
+        before sees the first of them alone. The other request is empty."""
+        q = Tensor("bfloat16", (2, 3, 4, 576), bf16([1.0] * (2 * 3 * 4 * 576)))
+        rows = [math.nan] * (64 * 576) + [0.0] * 576 + [1.0] * 576 + [math.nan] * (318 * 576)
+        cache = Tensor("bfloat16", (6, 64, 1, 576), bf16(rows))
+        out = Tensor("bfloat16", (2, 3, 4, 512), bf16([7.0] * (2 * 3 * 4 * 512)))
+        lse = Tensor("float32", (2, 4, 3), array("f", [7.0] * (2 * 3 * 4)))
+        self.planner.plan(self.lengths, self.table, 3, causal=True)
+        self.assertIn("2 requests", self.planner.explain())
+        self.planner.decode(oxmla.arguments(q, cache, out, lse, math.log(3) / 576))
+        tokens = [0.0] * 2 * 4 * 512 + [0.75] * 4 * 512 + [0.0] * 3 * 4 * 512
+        self.assertEqual(floats(out.values), tokens)
+        for head in range(4):
+            unseen, first, both = lse.values[3 * head:3 * head + 3]
+            self.assertEqual(unseen, -math.inf)
+            self.assertAlmostEqual(first, 0.0, places=6)
+            self.assertAlmostEqual(both, math.log(4), places=6)
+        self.assertEqual(list(lse.values[12:]), [-math.inf] * 12)
 
     def test_refusals(self):
-        self.lengths.values[0] = 65
+        self.lengths.values[1] = 321
         with self.assertRaises(oxmla.Error) as refused:
             self.planner.plan(self.lengths, self.table, 1, causal=True)
-        text = "request 0 has 65 tokens, but its 1 blocks in the table hold fewer"
+        text = "request 1 has 321 tokens, but its 5 blocks in the table hold fewer"
         self.assertEqual((refused.exception.status, refused.exception.text), (2, text))
         with self.assertRaises(TypeError):
-            self.planner.plan(self.lengths, Tensor("int64", (1, 1), array("q", [1])), 1, causal=True)
+            self.planner.plan(self.lengths, Tensor("int64", (2, 1), array("q", [1, 1])), 1, causal=True)
 
 
 if __name__ == "__main__":
