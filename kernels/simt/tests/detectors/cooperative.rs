@@ -111,6 +111,36 @@ fn words_handed_over_without_order() {
     }
 }
 
+/// A relaxed store over a released value says nothing of what that stood for.
+#[test]
+fn relaxed_store_over_a_released_count() {
+    for bug in [false, true] {
+        let result = exchange(|at| match (special::cta_x(), special::thread_index()) {
+            (0, 0) => {
+                global::store_u32(at.word(0), 1);
+                global::add_release_u32(at.counter, 1);
+            }
+            (1, 0) => {
+                global::wait_at_least(at.counter, 1);
+                if bug {
+                    global::store_relaxed_u32(at.counter, 2);
+                } else {
+                    global::store_release_u32(at.counter, 2);
+                }
+                global::store_relaxed_u32(at.word(1), 1);
+            }
+            (1, 32) => {
+                // Whoever sees the 1 of the counter has what it stands for.
+                global::wait_at_least(at.word(1), 1);
+                global::wait_at_least(at.counter, 2);
+                let _ = global::load_u32(at.word(0));
+            }
+            _ => {}
+        });
+        assert_eq!(result.err().map(|report| report.kind), bug.then_some(Kind::Race));
+    }
+}
+
 /// Plain stores and the loads of those who wait do not mix.
 #[test]
 fn plain_store_to_a_counter() {

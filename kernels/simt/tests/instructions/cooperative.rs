@@ -2,7 +2,7 @@
 
 use oxmla_simt::atomic::{self, Operation, Scope};
 use oxmla_simt::{
-    Launch, Memory, Timing, barrier, cluster, fence, global, mbarrier, shared, special,
+    Launch, Memory, Timing, barrier, bulk, cluster, fence, global, mbarrier, shared, special,
 };
 
 use crate::support::{Aligned, run};
@@ -102,22 +102,38 @@ fn fences_beside_relaxed_accesses() {
 /// Clusters of a cooperative grid keep their ranks, barriers and shared memory to themselves.
 #[test]
 fn clusters_of_a_cooperative_grid() {
-    let mut out = [0u32; 6];
+    let rows = Aligned([100u32, 101, 102, 103, 104, 105].map(|word| [word; 4]).concat());
+    let mut out = Aligned([0u32; 12]);
     let mut memory = Memory::new();
-    let address = memory.read_write(&mut out);
+    let source = memory.read_only(&rows.0);
+    let address = memory.read_write(&mut out.0);
     run(&grid(6, 32).cluster([2, 1, 1]), &memory, || {
         assert_eq!((cluster::size(), cluster::rank()), (2, special::cta_x() % 2));
         let mine = shared::base() + 4 * special::thread_index();
         shared::store_u32(mine, special::cta_x());
         cluster::sync();
         let other = shared::load_u32(cluster::map_address(mine, 1 - cluster::rank()));
+        // The first of each two writes its word into both.
+        let (ready, copy) = (shared::base() + 512, shared::base() + 528);
         if special::thread_index() == 0 {
-            global::store_u32(at(address, special::cta_x()), other);
+            mbarrier::init(ready, 1);
+            fence::mbarrier_init();
+            mbarrier::arrive_expect(ready, 16);
+        }
+        cluster::sync();
+        if special::thread_index() == 0 {
+            if cluster::rank() == 0 {
+                let row = source + 16 * u64::from(special::cta_x());
+                bulk::load_multicast(copy, row, 16, ready, 0b11);
+            }
+            mbarrier::wait(ready, 0);
+            let word = at(address, 2 * special::cta_x());
+            global::store_u32x2(word, [other, shared::load_u32(copy)]);
         }
         cluster::sync();
     });
     drop(memory);
-    assert_eq!(out, [1, 0, 3, 2, 5, 4]);
+    assert_eq!(out.0, [1, 100, 0, 100, 3, 102, 2, 102, 5, 104, 4, 104]);
 }
 
 /// In which order the CTAs draw tickets is up to the seed, and to nothing else.

@@ -154,3 +154,22 @@ fn flags_in_global_memory() {
     drop(memory);
     assert_eq!(flags, [1, 2 * 4 * 32]);
 }
+
+/// A CTA sleeps until another one, on another CPU thread, has raised the flag.
+#[test]
+fn wait_for_another_cpu_thread() {
+    let mut flag = [0u32];
+    let mut memory = Memory::new();
+    let flag = memory.read_write(&mut flag) as usize;
+    let launch = Launch::new("kernel", [2, 1, 1], 32).workers(2);
+    let kernel = || {
+        if special::cta_x() == 0 {
+            global::wait_at_least(flag as *const u32, 32);
+        } else {
+            // Long enough for the other to find nothing; short enough not to count as a deadlock.
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            global::add_release_u32(flag as *mut u32, 1);
+        }
+    };
+    launch.run(&memory, kernel).expect("the flag is raised");
+}
