@@ -17,7 +17,7 @@ const STEPS: [Step; 8] = [
     ("format", format),
     ("clippy", clippy),
     ("clippy of the kernels for the GPU", clippy_kernels),
-    ("library without its features", without_features),
+    ("libraries without their features", without_features),
     ("documentation", documentation),
     ("performance report", report::check),
     ("minimum Rust version", msrv::check),
@@ -63,8 +63,9 @@ fn clippy_kernels(workspace: &Workspace) -> Result<()> {
 }
 
 fn without_features(workspace: &Workspace) -> Result<()> {
-    let arguments = ["clippy", "--package", "oxmla", "--no-default-features", "--", "-Dwarnings"];
-    process::run(&mut cargo(workspace, &arguments))
+    let packages = ["--package", "oxmla", "--package", "oxmla-ffi"];
+    let mut clippy = cargo(workspace, &["clippy", "--no-default-features"]);
+    process::run(clippy.args(packages).args(["--", "-Dwarnings"]))
 }
 
 fn documentation(workspace: &Workspace) -> Result<()> {
