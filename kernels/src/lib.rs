@@ -5,6 +5,9 @@
 //! geometry and the work partition, all of it plain `const` and pure functions. With the feature `simt`, the
 //! kernels themselves compile for the host too, on top of the SIMT machine: see `simulate`.
 //!
+//! There are two PTX modules: the entry points of `entry`, or with the feature `micro` those of the
+//! micro-benchmarks in `micro`.
+//!
 //! Read `decode/dense/` from `config.rs` to see a kernel from top to bottom; `ptx/` is the machine.
 
 #![no_std]
@@ -18,11 +21,13 @@ extern crate std;
 pub mod abi;
 pub mod decode;
 pub mod launch;
+pub mod micro;
 pub mod tile;
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod attention;
 #[cfg(target_arch = "nvptx64")]
+#[cfg_attr(feature = "micro", path = "micro/entry.rs")]
 mod entry;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 #[cfg_attr(not(target_arch = "nvptx64"), path = "simulated/mod.rs")]

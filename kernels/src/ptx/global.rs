@@ -52,6 +52,24 @@ pub unsafe fn load_f32x4(address: *const f32) -> [f32; 4] {
     [a, b, c, d]
 }
 
+/// `ld.global.v4.b32` as four `u32`.
+///
+/// # Safety
+/// As for [`load_f32x4`].
+#[inline(always)]
+pub unsafe fn load_u32x4(address: *const u32) -> [u32; 4] {
+    let (a, b, c, d);
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "ld.global.v4.b32 {{{}, {}, {}, {}}}, [{}];",
+            out(reg32) a, out(reg32) b, out(reg32) c, out(reg32) d, in(reg64) address,
+            options(readonly, nostack)
+        )
+    };
+    [a, b, c, d]
+}
+
 /// `ld.relaxed.gpu.global.b32` as `f32`: from L2, as the last CTA to write has left it there.
 ///
 /// # Safety
@@ -201,6 +219,35 @@ pub unsafe fn store_b16x4(address: *mut u16, value: [u32; 2]) {
         asm!(
             "st.global.v2.b32 [{}], {{{}, {}}};",
             in(reg64) address, in(reg32) value[0], in(reg32) value[1],
+            options(nostack)
+        )
+    };
+}
+
+/// `st.global.b32` of a `u32`.
+///
+/// # Safety
+/// `address` points to a writable, 4-byte aligned word in global memory.
+#[inline(always)]
+pub unsafe fn store_u32(address: *mut u32, value: u32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!("st.global.b32 [{}], {};", in(reg64) address, in(reg32) value, options(nostack))
+    };
+}
+
+/// `st.global.v4.b32` of four `u32`.
+///
+/// # Safety
+/// `address` points to 16 writable bytes in global memory, 16-byte aligned.
+#[inline(always)]
+pub unsafe fn store_u32x4(address: *mut u32, value: [u32; 4]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "st.global.v4.b32 [{}], {{{}, {}, {}, {}}};",
+            in(reg64) address,
+            in(reg32) value[0], in(reg32) value[1], in(reg32) value[2], in(reg32) value[3],
             options(nostack)
         )
     };

@@ -31,6 +31,20 @@ pub unsafe fn arrive(address: u32) {
     };
 }
 
+/// `mbarrier.arrive` on a barrier of any CTA of the cluster, by its address in the cluster
+/// ([`super::cluster::map_address`]), with release semantics for this CTA alone: enough to say that a buffer has
+/// been *read*. (`.release.cluster` is a fence of all global memory.)
+///
+/// # Safety
+/// As for [`arrive`]; the other CTA has not ended.
+#[inline(always)]
+pub unsafe fn arrive_cluster(address: u32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!("mbarrier.arrive.release.cta.shared::cluster.b64 _, [{}];", in(reg32) address, options(nostack))
+    };
+}
+
 /// `mbarrier.arrive.expect_tx`: announces `bytes` that asynchronous copies will write in this phase, then
 /// arrives once.
 ///

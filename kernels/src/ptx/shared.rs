@@ -32,6 +32,20 @@ pub unsafe fn load_f32(address: u32) -> f32 {
     value
 }
 
+/// `ld.shared.b32` as `u32`.
+///
+/// # Safety
+/// As for [`load_f32`].
+#[inline(always)]
+pub unsafe fn load_u32(address: u32) -> u32 {
+    let value;
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!("ld.shared.b32 {}, [{}];", out(reg32) value, in(reg32) address, options(readonly, nostack))
+    };
+    value
+}
+
 /// `st.shared.b32` of an `f32`.
 ///
 /// # Safety
@@ -53,5 +67,22 @@ pub unsafe fn store_zero_16(address: u32) {
     // SAFETY: the caller's promise.
     unsafe {
         asm!("st.shared.v4.b32 [{}], {{{z}, {z}, {z}, {z}}};", in(reg32) address, z = in(reg32) 0, options(nostack))
+    };
+}
+
+/// `st.shared.v4.b32` of four `u32`.
+///
+/// # Safety
+/// `address` is 16-byte aligned and 16 bytes from it are inside the CTA's shared memory.
+#[inline(always)]
+pub unsafe fn store_u32x4(address: u32, value: [u32; 4]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "st.shared.v4.b32 [{}], {{{}, {}, {}, {}}};",
+            in(reg32) address,
+            in(reg32) value[0], in(reg32) value[1], in(reg32) value[2], in(reg32) value[3],
+            options(nostack)
+        )
     };
 }

@@ -29,6 +29,24 @@ pub fn cta_y() -> u32 {
     value
 }
 
+/// `%nctaid.x`: CTAs of the grid along x.
+#[inline(always)]
+pub fn grid_x() -> u32 {
+    let value;
+    // SAFETY: reads a register that never changes.
+    unsafe { asm!("mov.u32 {}, %nctaid.x;", out(reg32) value, options(pure, nomem, nostack)) };
+    value
+}
+
+/// `%clock`: cycles of the multiprocessor, modulo 2^32. Stays where it is among the instructions around it.
+#[inline(always)]
+pub fn clock() -> u32 {
+    let value;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov.u32 {}, %clock;", out(reg32) value, options(nostack)) };
+    value
+}
+
 /// Index of the lane in its warp.
 #[inline(always)]
 pub fn lane() -> u32 {

@@ -56,6 +56,57 @@ pub unsafe fn load_4d(
     };
 }
 
+/// [`load_4d`] without the hint: lines stay in the L2 like those of any other access.
+///
+/// # Safety
+/// As for [`load_4d`].
+#[inline(always)]
+pub unsafe fn load_4d_normal(
+    map: TensorMapAddress,
+    destination: u32,
+    barrier: u32,
+    coordinates: [u32; 4],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes",
+            "[{dst}], [{map}, {{{c0}, {c1}, {c2}, {c3}}}], [{bar}];",
+            dst = in(reg32) destination, map = in(reg64) map.0, bar = in(reg32) barrier,
+            c0 = in(reg32) coordinates[0], c1 = in(reg32) coordinates[1],
+            c2 = in(reg32) coordinates[2], c3 = in(reg32) coordinates[3],
+            options(nostack)
+        )
+    };
+}
+
+/// [`load_4d_normal`] into every CTA of the cluster whose bit is set in `ctas`: to the same address, and counted
+/// on the barrier at the same address, in each.
+///
+/// # Safety
+/// As for [`load_4d`], in each of these CTAs; none of them has ended.
+#[inline(always)]
+pub unsafe fn load_4d_multicast(
+    map: TensorMapAddress,
+    destination: u32,
+    barrier: u32,
+    coordinates: [u32; 4],
+    ctas: u16,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster",
+            "[{dst}], [{map}, {{{c0}, {c1}, {c2}, {c3}}}], [{bar}], {ctas};",
+            dst = in(reg32) destination, map = in(reg64) map.0, bar = in(reg32) barrier,
+            c0 = in(reg32) coordinates[0], c1 = in(reg32) coordinates[1],
+            c2 = in(reg32) coordinates[2], c3 = in(reg32) coordinates[3],
+            ctas = in(reg16) ctas,
+            options(nostack)
+        )
+    };
+}
+
 /// Generic address of a kernel parameter, by the name that rustc gives it in PTX: `<kernel>_param_<index>`.
 /// PTX ISA: Data Movement, `cvta.param`.
 ///

@@ -20,6 +20,8 @@ use seq_macro::seq;
 
 /// f32 accumulators of a 64 × 64 tile in one thread.
 pub type Acc64 = [f32; 32];
+/// f32 accumulators of a 64 × 128 tile in one thread.
+pub type Acc128 = [f32; 64];
 /// f32 accumulators of a 64 × 256 tile in one thread.
 pub type Acc256 = [f32; 128];
 /// A 64 × 16 tile of 16-bit elements in one thread, for use as the A operand.
@@ -43,6 +45,17 @@ pub unsafe fn fence() {
 pub unsafe fn commit() {
     // SAFETY: the caller's promise.
     unsafe { asm!("wgmma.commit_group.sync.aligned;", options(nostack)) };
+}
+
+/// `wgmma.wait_group.sync.aligned PENDING`: no accumulator may be used after it; it only bounds how far the
+/// warpgroup runs ahead of the tensor cores.
+///
+/// # Safety
+/// All warps of the warpgroup execute it, converged.
+#[inline(always)]
+pub unsafe fn wait<const PENDING: u32>() {
+    // SAFETY: the caller's promise.
+    unsafe { asm!("wgmma.wait_group.sync.aligned {};", const PENDING, options(nostack)) };
 }
 
 /// `wgmma.wait_group.sync.aligned PENDING`, after which `acc` may be used.
@@ -80,6 +93,81 @@ pub unsafe fn wait_64<const PENDING: u32>(acc: &mut Acc64) {
                 #(concat!("// {d", N, "}"),)*
                 #(d~N = inout(reg32) acc[N],)*
                 pending = const PENDING,
+                options(nostack)
+            )
+        };
+    });
+}
+
+/// `wgmma.wait_group.sync.aligned PENDING`, after which `acc` may be used.
+///
+/// # Safety
+/// As for [`wait_256`].
+#[inline(always)]
+pub unsafe fn wait_128<const PENDING: u32>(acc: &mut Acc128) {
+    seq!(N in 0..64 {
+        // SAFETY: the caller's promise.
+        unsafe {
+            asm!(
+                "wgmma.wait_group.sync.aligned {pending};",
+                #(concat!("// {d", N, "}"),)*
+                #(d~N = inout(reg32) acc[N],)*
+                pending = const PENDING,
+                options(nostack)
+            )
+        };
+    });
+}
+
+/// `wgmma.mma_async.m64n64k16.f32.bf16`, A in registers, B K-major in shared memory.
+///
+/// # Safety
+/// - All warps of the warpgroup execute it, converged, after [`fence`].
+/// - `a` does not change, and the memory that `b` describes is not written, until the group has been waited for.
+#[inline(always)]
+pub unsafe fn m64n64k16_bf16_rs(acc: &mut Acc64, a: &FragmentA, b: u64) {
+    seq!(N in 1..32 {
+        // SAFETY: the caller's promise.
+        unsafe {
+            asm!(
+                "{{ .reg .pred accumulate; setp.ne.b32 accumulate, 1, 0;",
+                "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16",
+                "{{ {d0}",
+                #(concat!(", {d", N, "}"),)*
+                "}}, {{ {a0}, {a1}, {a2}, {a3} }}, {b}, accumulate, 1, 1, 0; }}",
+                d0 = inout(reg32) acc[0],
+                #(d~N = inout(reg32) acc[N],)*
+                a0 = in(reg32) a[0],
+                a1 = in(reg32) a[1],
+                a2 = in(reg32) a[2],
+                a3 = in(reg32) a[3],
+                b = in(reg64) b,
+                options(nostack)
+            )
+        };
+    });
+}
+
+/// `wgmma.mma_async.m64n128k16.f32.bf16`, A and B K-major in shared memory.
+///
+/// # Safety
+/// - All warps of the warpgroup execute it, converged, after [`fence`].
+/// - Both descriptors stay inside shared memory that is not written until the group has been waited for.
+#[inline(always)]
+pub unsafe fn m64n128k16_bf16_ss(acc: &mut Acc128, a: u64, b: u64) {
+    seq!(N in 1..64 {
+        // SAFETY: the caller's promise.
+        unsafe {
+            asm!(
+                "{{ .reg .pred accumulate; setp.ne.b32 accumulate, 1, 0;",
+                "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16",
+                "{{ {d0}",
+                #(concat!(", {d", N, "}"),)*
+                "}}, {a}, {b}, accumulate, 1, 1, 0, 0; }}",
+                d0 = inout(reg32) acc[0],
+                #(d~N = inout(reg32) acc[N],)*
+                a = in(reg64) a,
+                b = in(reg64) b,
                 options(nostack)
             )
         };

@@ -4,6 +4,7 @@
 //! memory, launched as on the device.
 
 pub mod entry;
+pub mod micro;
 mod step;
 
 pub use oxmla_simt::Timing;

@@ -61,3 +61,18 @@ pub unsafe fn store_b16x2(address: *mut u16, value: u32) {
 pub unsafe fn store_b16x4(address: *mut u16, value: [u32; 2]) {
     global::store_u32x2(address.cast(), value);
 }
+
+#[track_caller]
+pub unsafe fn load_u32x4(address: *const u32) -> [u32; 4] {
+    global::load_u32x4(address)
+}
+
+#[track_caller]
+pub unsafe fn store_u32(address: *mut u32, value: u32) {
+    global::store_u32(address, value);
+}
+
+#[track_caller]
+pub unsafe fn store_u32x4(address: *mut u32, value: [u32; 4]) {
+    global::store_u32x4(address, value);
+}

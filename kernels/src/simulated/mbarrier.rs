@@ -13,6 +13,11 @@ pub unsafe fn arrive(address: u32) {
 }
 
 #[track_caller]
+pub unsafe fn arrive_cluster(address: u32) {
+    mbarrier::arrive(address);
+}
+
+#[track_caller]
 pub unsafe fn arrive_expect(address: u32, bytes: u32) {
     mbarrier::arrive_expect(address, bytes);
 }

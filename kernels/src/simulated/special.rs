@@ -1,3 +1,3 @@
 //! Special registers.
 
-pub use oxmla_simt::special::{cta_x, cta_y, lane, thread_index, warp};
+pub use oxmla_simt::special::{clock, cta_x, cta_y, grid_x, lane, thread_index, warp};

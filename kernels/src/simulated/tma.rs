@@ -20,3 +20,24 @@ pub unsafe fn load_4d(
 ) {
     tma::load(map.0, destination, barrier, &coordinates.map(|c| c as i32));
 }
+
+#[track_caller]
+pub unsafe fn load_4d_normal(
+    map: TensorMapAddress,
+    destination: u32,
+    barrier: u32,
+    coordinates: [u32; 4],
+) {
+    tma::load(map.0, destination, barrier, &coordinates.map(|c| c as i32));
+}
+
+#[track_caller]
+pub unsafe fn load_4d_multicast(
+    map: TensorMapAddress,
+    destination: u32,
+    barrier: u32,
+    coordinates: [u32; 4],
+    ctas: u16,
+) {
+    tma::load_multicast(map.0, destination, barrier, &coordinates.map(|c| c as i32), ctas);
+}

@@ -3,6 +3,7 @@
 use oxmla_simt::wgmma::{self, A, Mma, Type};
 
 pub type Acc64 = [f32; 32];
+pub type Acc128 = [f32; 64];
 pub type Acc256 = [f32; 128];
 pub type FragmentA = [u32; 4];
 
@@ -17,6 +18,11 @@ pub unsafe fn commit() {
 }
 
 #[track_caller]
+pub unsafe fn wait<const PENDING: u32>() {
+    wgmma::wait(PENDING, &mut []);
+}
+
+#[track_caller]
 pub unsafe fn wait_256<const PENDING: u32>(acc: &mut Acc256) {
     wgmma::wait(PENDING, &mut [acc]);
 }
@@ -24,6 +30,21 @@ pub unsafe fn wait_256<const PENDING: u32>(acc: &mut Acc256) {
 #[track_caller]
 pub unsafe fn wait_64<const PENDING: u32>(acc: &mut Acc64) {
     wgmma::wait(PENDING, &mut [acc]);
+}
+
+#[track_caller]
+pub unsafe fn wait_128<const PENDING: u32>(acc: &mut Acc128) {
+    wgmma::wait(PENDING, &mut [acc]);
+}
+
+#[track_caller]
+pub unsafe fn m64n64k16_bf16_rs(acc: &mut Acc64, a: &FragmentA, b: u64) {
+    wgmma::multiply(Mma::new(Type::Bf16, 64), acc, A::Registers(a), b);
+}
+
+#[track_caller]
+pub unsafe fn m64n128k16_bf16_ss(acc: &mut Acc128, a: u64, b: u64) {
+    wgmma::multiply(Mma::new(Type::Bf16, 128), acc, A::Shared(a), b);
 }
 
 macro_rules! multiply_for {

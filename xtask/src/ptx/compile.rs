@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::{Artifact, Message, diagnostic::DiagnosticLevel};
 
+use super::module::Module;
 use super::nightly::Nightly;
 use crate::process;
 use crate::workspace::Workspace;
@@ -32,9 +33,14 @@ pub struct Compiled {
     pub warnings: usize,
 }
 
-/// `cargo <subcommand>` for the kernels as the GPU gets them, in a target directory of their own, so that
-/// host builds never wait for it.
-pub fn cargo(workspace: &Workspace, nightly: &Nightly, subcommand: &str) -> Command {
+/// `cargo <subcommand>` for the kernels of a module as the GPU gets them, in a target directory of their own, so
+/// that host builds never wait for it.
+pub fn cargo(
+    workspace: &Workspace,
+    nightly: &Nightly,
+    module: &Module,
+    subcommand: &str,
+) -> Command {
     let mut cargo = nightly.command("cargo");
     cargo
         .current_dir(&workspace.root)
@@ -43,12 +49,15 @@ pub fn cargo(workspace: &Workspace, nightly: &Nightly, subcommand: &str) -> Comm
         .args([subcommand, "--package", "oxmla-kernels", "--lib", "--profile", "kernels"])
         .args(["--target", TARGET, "-Zbuild-std=core", "--target-dir"])
         .arg(workspace.target.join("kernels"));
+    if let Some(feature) = module.feature {
+        cargo.args(["--features", feature]);
+    }
     cargo
 }
 
-/// Compiles the kernels.
-pub fn compile(workspace: &Workspace, nightly: &Nightly) -> Result<Compiled> {
-    let mut cargo = cargo(workspace, nightly, "rustc");
+/// Compiles the kernels of a module.
+pub fn compile(workspace: &Workspace, nightly: &Nightly, module: &Module) -> Result<Compiled> {
+    let mut cargo = cargo(workspace, nightly, module, "rustc");
     cargo.args(["--message-format=json", "--", "--emit=asm"]).stdout(Stdio::piped());
     let mut child = cargo.spawn().context("cannot start rustup")?;
     let messages = BufReader::new(child.stdout.take().context("cargo's output is piped")?);

@@ -1,10 +1,10 @@
-//! `host/ptx/manifest.json`: what the committed PTX was made from and what the assembler makes of it.
+//! `host/ptx/*manifest.json`: what the committed PTX was made from and what the assembler makes of it.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context, Result, ensure};
-use oxmla_kernels::launch::{KERNELS, Kernel};
+use oxmla_kernels::launch::Kernel;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -85,10 +85,14 @@ impl fmt::Display for Manifest {
 }
 
 impl KernelFigures {
-    /// The figures of every kernel of the launch table, in its order.
-    pub fn all(usage: &usage::Kernels, listings: &BTreeMap<String, Listing>) -> Result<Vec<Self>> {
-        ensure!(usage.len() == KERNELS.len(), "ptxas reports {} kernels", usage.len());
-        KERNELS
+    /// The figures of every kernel of a launch table, in its order.
+    pub fn all(
+        kernels: &[Kernel],
+        usage: &usage::Kernels,
+        listings: &BTreeMap<String, Listing>,
+    ) -> Result<Vec<Self>> {
+        ensure!(usage.len() == kernels.len(), "ptxas reports {} kernels", usage.len());
+        kernels
             .iter()
             .map(|kernel| {
                 let used = usage.get(kernel.name).context("ptxas reports no registers");

@@ -4,18 +4,18 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use cargo_metadata::{DependencyKind, MetadataCommand, Node, PackageId};
-use oxmla_kernels::launch::KERNELS;
 use sha2::{Digest, Sha256};
 
 use super::compile::{RUSTFLAGS, TARGET};
+use super::module::Module;
 use crate::workspace::Workspace;
 
 /// SHA-256, in hex, of the kernel crate's manifest and `sources`, the crates it builds with, the compiler's
-/// flags and the launch table.
+/// flags, and the module's feature and launch table.
 ///
 /// `sources` are the files that rustc read, relative to the workspace: simulator and host-only modules are
 /// not among them, and a module can join only by a change in one of them.
-pub fn fingerprint(workspace: &Workspace, sources: &[String]) -> Result<String> {
+pub fn fingerprint(workspace: &Workspace, module: &Module, sources: &[String]) -> Result<String> {
     let mut hash = Sha256::new();
     let mut field = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
@@ -32,7 +32,8 @@ pub fn fingerprint(workspace: &Workspace, sources: &[String]) -> Result<String> 
         field(dependency.as_bytes());
     }
     field(RUSTFLAGS.as_bytes());
-    field(format!("{KERNELS:?}").as_bytes());
+    field(module.feature.unwrap_or_default().as_bytes());
+    field(format!("{:?}", module.kernels).as_bytes());
     Ok(hex(&hash.finalize()))
 }
 

@@ -5,12 +5,12 @@ pub mod listing;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use anyhow::{Context, Result, bail};
-use oxmla_kernels::launch::KERNELS;
+use anyhow::{Context, Result};
 
 use self::listing::Listing;
 use crate::cuda_tools;
 use crate::ptx::Assembled;
+use crate::ptx::module::Module;
 use crate::ptx::nightly::Nightly;
 use crate::workspace::Workspace;
 
@@ -31,11 +31,8 @@ pub struct Args {
 
 /// Builds the kernels as they are and prints one of them.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    if !KERNELS.iter().any(|kernel| kernel.name == args.kernel) {
-        let names: Vec<_> = KERNELS.iter().map(|kernel| kernel.name).collect();
-        bail!("no kernel `{}`; there are {}", args.kernel, names.join(", "));
-    }
-    let assembled = Assembled::build(workspace, &Nightly::find()?)?;
+    let module = Module::of(&args.kernel)?;
+    let assembled = Assembled::build(workspace, &Nightly::find()?, module)?;
     if let Err(problem) = assembled.judge() {
         // The listing is how one finds out why.
         eprintln!("warning: {problem:#}");

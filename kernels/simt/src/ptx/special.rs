@@ -54,6 +54,19 @@ pub fn grid() -> [u32; 3] {
     current().cluster.borrow().launch.grid
 }
 
+/// `%nctaid.x`.
+#[must_use]
+pub fn grid_x() -> u32 {
+    grid()[0]
+}
+
+/// `%clock`: cycles of the cost model, modulo 2³².
+#[must_use]
+pub fn clock() -> u32 {
+    let context = current();
+    context.cluster.borrow().clocks.time(context.thread) as u32
+}
+
 /// `%laneid`.
 #[must_use]
 pub fn lane() -> u32 {
