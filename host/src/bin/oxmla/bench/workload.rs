@@ -20,7 +20,9 @@ const TILE_ELEMENTS: usize = 4096 * 576;
 /// One planned decode call, with as many caches as it takes to rotate.
 pub struct Workload {
     planner: Planner,
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "planning is timed with GPUs"))]
     table: BlockTable,
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "planning is timed with GPUs"))]
     mask: Mask,
     plan: DecodePlan,
     caches: Vec<LatentCache>,
