@@ -195,8 +195,8 @@ impl Launch {
     /// Executes `kernel` in every thread of the grid, and waits for the end.
     ///
     /// # Errors
-    /// The first finding, that of the first cluster that has one. It ends the launch; what the kernel has
-    /// written by then stays written.
+    /// The first finding, that of the first cluster that has one; in a cooperative launch, the first in time. It
+    /// ends the launch; what the kernel has written by then stays written.
     pub fn run(self, memory: &Memory<'_>, kernel: impl Fn() + Sync) -> Result<Trace, Box<Report>> {
         self.check()?;
         worker::run(Arc::new(self), &memory.share(), &kernel)
@@ -264,7 +264,7 @@ impl Launch {
         if self.cooperative { self.clusters() } else { 1 }
     }
 
-    /// How often [`clusters_together`](Self::clusters_together) the grid has.
+    /// Gangs of the grid: CTAs that run together.
     pub(crate) fn gangs(&self) -> u64 {
         self.clusters() / self.clusters_together()
     }

@@ -122,7 +122,7 @@ impl std::error::Error for Report {}
 pub(crate) struct Fault {
     pub kind: Kind,
     pub detail: String,
-    /// Threads concerned, by their index in the cluster; empty means the thread that executed.
+    /// Threads concerned, by their index in the gang; empty means the thread that executed.
     pub threads: Vec<usize>,
     /// The line concerned, if it is not the one that executed.
     pub line: Option<&'static Location<'static>>,

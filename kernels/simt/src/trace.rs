@@ -79,7 +79,7 @@ impl Trace {
     }
 }
 
-/// Notes what happens in a cluster.
+/// Notes what happens in a gang.
 pub(crate) struct Recorder {
     enabled: bool,
     /// CTA, thread and span.

@@ -2,7 +2,7 @@
 
 use super::clock::{Gathering, ThreadId};
 use super::collective::{Then, members};
-use super::{Cluster, State, WARP, Wait};
+use super::{Gang, State, WARP, Wait};
 use crate::report::{Fault, Kind, Outcome};
 use crate::trace::Event;
 
@@ -26,7 +26,7 @@ impl Barrier {
     }
 }
 
-impl Cluster {
+impl Gang {
     /// `bar.sync`: a warp arrives and waits.
     pub fn barrier_sync(&mut self, warp: usize, id: u32, threads: u32) -> Outcome<Then> {
         let lanes: Vec<ThreadId> = self.lanes(warp).collect();

@@ -6,7 +6,7 @@ use super::clock::{Slot, ThreadId};
 use super::image::Image;
 use super::shadow::Access;
 use super::shared::{BASE, Direction, Visit};
-use super::{Cluster, Line};
+use super::{Gang, Line};
 use crate::memory::{Global, View};
 use crate::report::{Fault, Kind, Outcome};
 
@@ -47,13 +47,13 @@ struct Groups {
     captured: Vec<(u32, Writes)>,
 }
 
-/// The bulk stores of a cluster, by thread.
+/// The bulk stores of a gang, by thread.
 #[derive(Default)]
 pub struct Stores {
     threads: HashMap<ThreadId, Groups>,
 }
 
-impl Cluster {
+impl Gang {
     /// Issues a store of `bytes` bytes from shared memory.
     pub fn copy_out(
         &mut self,

@@ -1,6 +1,6 @@
 //! Who knows what: vector clocks.
 //!
-//! Every thread of the cluster, and every engine that works in the background (the tensor core of a warp, the
+//! Every thread of the gang, and every engine that works in the background (the tensor core of a warp, the
 //! copies that complete on an mbarrier, the copies of a thread's groups), has a *slot*. What a slot does
 //! carries its current *epoch*. A thread knows of another slot's work up to some epoch; barriers hand that
 //! knowledge on. An access is ordered before a thread's next step exactly if the thread knows its epoch.
@@ -10,9 +10,9 @@
 
 use std::rc::Rc;
 
-/// Index of a thread in its cluster.
+/// Index of a thread in its gang.
 pub type ThreadId = usize;
-/// Index of a thread or engine among all that a cluster has.
+/// Index of a thread or engine among all that a gang has.
 pub type Slot = u32;
 
 /// What somebody knows, and the simulated cycle at which they learned the last of it.
@@ -88,7 +88,7 @@ struct ThreadClock {
 /// Joins remembered: (a, b, a joined with b).
 const MEMORY: usize = 8;
 
-/// The clocks of a cluster.
+/// The clocks of a gang.
 pub struct Clocks {
     threads: Vec<ThreadClock>,
     slots: u32,

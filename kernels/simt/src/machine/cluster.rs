@@ -2,7 +2,7 @@
 
 use super::clock::{Gathering, Stamp, ThreadId};
 use super::collective::Then;
-use super::{Cluster, State, Wait};
+use super::{Gang, State, Wait};
 use crate::report::{Fault, Kind, Outcome};
 
 /// `barrier.cluster`, in two halves: arrive, wait.
@@ -18,7 +18,7 @@ pub struct ClusterBarrier {
     waiting: Vec<(ThreadId, bool)>,
 }
 
-impl Cluster {
+impl Gang {
     /// The CTAs of a multicast mask of `thread`.
     pub fn ctas_of(&self, thread: ThreadId, mask: u16) -> Outcome<Vec<usize>> {
         let size = self.launch.cluster_size();

@@ -2,7 +2,7 @@
 //! all.
 
 use super::clock::ThreadId;
-use super::{Cluster, Line, State, WARP, Wait, Words};
+use super::{Gang, Line, State, WARP, Wait, Words};
 use crate::report::{Fault, Kind, Outcome, ranges};
 
 /// A collective instruction with everything that must be the same in all its threads.
@@ -194,7 +194,7 @@ pub enum Then {
     Decided,
 }
 
-impl Cluster {
+impl Gang {
     /// A thread reaches an instruction that the lanes of `mask` execute together.
     pub fn with_warp(
         &mut self,

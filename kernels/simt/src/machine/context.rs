@@ -7,13 +7,13 @@ use std::ptr::NonNull;
 use corosensei::Yielder;
 
 use super::clock::ThreadId;
-use super::{Cluster, Line, State, Wait, Words};
+use super::{Gang, Line, State, Wait, Words};
 use crate::injection::Change;
 use crate::report::Outcome;
 
 /// The GPU thread that a coroutine is.
 pub struct Context<'a> {
-    pub cluster: &'a RefCell<Cluster>,
+    pub gang: &'a RefCell<Gang>,
     pub thread: ThreadId,
     pub yielder: &'a Yielder<(), ()>,
 }
@@ -60,23 +60,20 @@ impl Context<'_> {
 /// Executes an instruction that does not wait.
 #[track_caller]
 #[inline]
-pub fn execute<T>(instruction: impl FnOnce(&mut Cluster, ThreadId) -> Outcome<T>) -> T {
+pub fn execute<T>(instruction: impl FnOnce(&mut Gang, ThreadId) -> Outcome<T>) -> T {
     execute_at(Location::caller(), instruction)
 }
 
 /// As [`execute`], on behalf of `line`.
-pub fn execute_at<T>(
-    line: Line,
-    instruction: impl FnOnce(&mut Cluster, ThreadId) -> Outcome<T>,
-) -> T {
+pub fn execute_at<T>(line: Line, instruction: impl FnOnce(&mut Gang, ThreadId) -> Outcome<T>) -> T {
     let context = current();
     let thread = context.thread;
     let outcome = {
-        let mut cluster = context.cluster.borrow_mut();
-        cluster.threads[thread].line = Some(line);
-        cluster.clocks.spend(thread, 1 + CYCLES.take());
-        let outcome = instruction(&mut cluster, thread);
-        outcome.map_err(|fault| cluster.record(fault, thread, Some(line)))
+        let mut gang = context.gang.borrow_mut();
+        gang.threads[thread].line = Some(line);
+        gang.clocks.spend(thread, 1 + CYCLES.take());
+        let outcome = instruction(&mut gang, thread);
+        outcome.map_err(|fault| gang.record(fault, thread, Some(line)))
     };
     outcome.unwrap_or_else(|()| context.abandon())
 }
@@ -84,32 +81,32 @@ pub fn execute_at<T>(
 /// Executes an instruction that may block the thread, and returns what it was woken with.
 #[track_caller]
 #[inline]
-pub fn execute_blocking(instruction: impl FnOnce(&mut Cluster, ThreadId) -> Outcome<()>) -> Words {
+pub fn execute_blocking(instruction: impl FnOnce(&mut Gang, ThreadId) -> Outcome<()>) -> Words {
     let line = Location::caller();
     execute_at(line, instruction);
     let context = current();
     let waits = |context: &Context| {
-        matches!(context.cluster.borrow().threads[context.thread].state, State::Blocked(_))
+        matches!(context.gang.borrow().threads[context.thread].state, State::Blocked(_))
     };
     while waits(context) {
         context.suspend();
     }
-    context.cluster.borrow().threads[context.thread].result
+    context.gang.borrow().threads[context.thread].result
 }
 
 /// Whether the launch asks for `change` to be done to the calling instruction.
 #[track_caller]
 pub fn injected(change: Change) -> bool {
     let line = Location::caller();
-    current().cluster.borrow_mut().saboteur.strikes(change, line)
+    current().gang.borrow_mut().saboteur.strikes(change, line)
 }
 
 /// Gives the other threads a turn: the instruction polls.
 pub fn pause() {
     let context = current();
     {
-        let mut cluster = context.cluster.borrow_mut();
-        cluster.threads[context.thread].state = State::Blocked(Wait::Poll);
+        let mut gang = context.gang.borrow_mut();
+        gang.threads[context.thread].state = State::Blocked(Wait::Poll);
     }
     context.suspend();
 }

@@ -7,7 +7,7 @@ use super::image::Image;
 use super::mbarrier::Party;
 use super::shadow::Access;
 use super::shared::{Direction, Visit};
-use super::{Cluster, Line};
+use super::{Gang, Line};
 use crate::memory::View;
 use crate::report::{Fault, Kind, Outcome};
 use crate::trace::Event;
@@ -44,7 +44,7 @@ struct Copy {
     end: u64,
 }
 
-/// Copies of a cluster.
+/// Copies of a gang.
 #[derive(Default)]
 pub struct Copies {
     flying: Vec<Copy>,
@@ -59,7 +59,7 @@ impl Copies {
     }
 }
 
-impl Cluster {
+impl Gang {
     /// Issues a copy of `bytes` bytes to `address` in each of `ctas`, counted on `barrier` there.
     #[allow(clippy::too_many_arguments)]
     pub fn copy_in(

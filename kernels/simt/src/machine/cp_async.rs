@@ -6,7 +6,7 @@ use super::clock::{Slot, ThreadId};
 use super::mbarrier::Party;
 use super::shadow::Access;
 use super::shared::{Direction, Visit};
-use super::{Cluster, Line};
+use super::{Gang, Line};
 use crate::report::{Fault, Kind, Outcome};
 
 struct Piece {
@@ -37,7 +37,7 @@ struct Arrival {
     gathering: super::clock::Gathering,
 }
 
-/// The small copies of a cluster, by thread.
+/// The small copies of a gang, by thread.
 #[derive(Default)]
 pub struct Lanes {
     threads: HashMap<ThreadId, Groups>,
@@ -54,7 +54,7 @@ impl Lanes {
     }
 }
 
-impl Cluster {
+impl Gang {
     /// `cp.async`.
     pub fn cp_async(
         &mut self,

@@ -7,7 +7,7 @@ use super::clock::{Gathering, Stamp, ThreadId};
 use super::image::Image;
 use super::shadow::{Access, Actor, Shadow, Witness};
 use super::shared::{Direction, Visit};
-use super::{Cluster, Line, State, Wait};
+use super::{Gang, Line, State, Wait};
 use crate::memory::View;
 use crate::report::Outcome;
 
@@ -64,7 +64,7 @@ impl GlobalMemory {
     }
 }
 
-impl Cluster {
+impl Gang {
     /// `ld.global`: a read of a thread, checked and noted.
     pub fn load_global(
         &mut self,

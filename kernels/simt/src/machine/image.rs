@@ -7,7 +7,7 @@ use crate::report::{Fault, Kind, Outcome};
 use crate::tensor_map::TensorMap;
 
 /// Bytes along the innermost dimension that the corner of a box is a multiple of; negative multiples, outside the
-/// tensor, are as good. No manual says so: an H100 refuses all others, whatever the rank and the swizzle.
+/// tensor, are as good. An H100 refuses all others, whatever the rank and the swizzle.
 const CORNER: i64 = 16;
 
 /// A box of a tensor.

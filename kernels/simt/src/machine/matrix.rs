@@ -4,7 +4,7 @@
 use super::clock::ThreadId;
 use super::collective::Then;
 use super::shared::Direction;
-use super::{Cluster, Line, WARP, Words};
+use super::{Gang, Line, WARP, Words};
 use crate::report::Outcome;
 
 /// The lane and the half of its register that hold element `column` of row `row`.
@@ -13,7 +13,7 @@ fn place(row: usize, column: usize, transpose: bool) -> (usize, usize) {
     (4 * row + column / 2, column % 2)
 }
 
-impl Cluster {
+impl Gang {
     /// Words in: 0 the address of a row. Out: 0 to 3 the registers.
     pub fn load_matrices(
         &mut self,

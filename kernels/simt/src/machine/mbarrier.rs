@@ -1,7 +1,7 @@
 //! Barriers in shared memory that count arrivals and bytes.
 
 use super::clock::{Gathering, Slot, Stamp, ThreadId};
-use super::{Cluster, State, Wait};
+use super::{Gang, State, Wait};
 use crate::report::{Fault, Kind, Outcome};
 use crate::trace::Event;
 
@@ -54,7 +54,7 @@ pub enum Party {
     Copy(ThreadId),
 }
 
-impl Cluster {
+impl Gang {
     /// `mbarrier.init`.
     pub fn mbarrier_init(&mut self, thread: ThreadId, address: u32, arrivals: u32) -> Outcome<()> {
         let cta = self.cta_of(thread);

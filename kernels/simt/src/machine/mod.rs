@@ -1,4 +1,4 @@
-//! The machine itself: a cluster of CTAs, executed by one CPU thread.
+//! The machine itself: a gang of CTAs, executed by one CPU thread.
 //!
 //! `context` is how the functions of `crate::ptx` reach it, `scheduler` runs the coroutines, and the rest is
 //! one file per unit of the hardware.
@@ -17,6 +17,7 @@ pub mod global;
 pub mod image;
 pub mod matrix;
 pub mod mbarrier;
+pub mod names;
 pub mod poison;
 pub mod registers;
 pub mod scheduler;
@@ -38,7 +39,7 @@ use self::collective::Group;
 use self::copy::Copies;
 use self::global::GlobalMemory;
 use self::registers::RegisterFile;
-use self::shadow::{Names, Sites};
+use self::shadow::Sites;
 use self::shared::Shared;
 use self::wgmma::Warpgroup;
 use crate::injection::Saboteur;
@@ -106,7 +107,7 @@ pub struct Cta {
 }
 
 /// CTAs that run together, with all their threads: a cluster, or those of a cooperative grid.
-pub struct Cluster {
+pub struct Gang {
     pub launch: Arc<Launch>,
     pub memory: Arc<Global>,
     /// Number of the launch among all on its memory.
@@ -129,7 +130,7 @@ pub struct Cluster {
     pub saboteur: Saboteur,
 }
 
-impl Cluster {
+impl Gang {
     /// The `index`-th CTAs of the launch that run together, before their first instruction.
     pub fn new(launch: Arc<Launch>, memory: Arc<Global>, number: u32, index: u64) -> Self {
         let clusters = launch.clusters_together();
@@ -207,24 +208,18 @@ impl Cluster {
         cta / self.launch.cluster_size()
     }
 
-    /// How reports call threads.
-    pub fn names(&self) -> Names {
-        let whole = if self.launch.cooperative { "grid" } else { "cluster" };
-        Names { ctas: self.ctas.len(), per_cta: self.threads_per_cta(), whole }
-    }
-
     /// Index of a thread in its CTA.
     pub fn index_in_cta(&self, thread: ThreadId) -> usize {
         thread % self.threads_per_cta()
     }
 
-    /// Warp of a thread among all of the cluster.
+    /// Warp of a thread among all of the gang.
     pub fn warp_of(&self, thread: ThreadId) -> usize {
         let per_cta = self.threads_per_cta();
         thread / per_cta * per_cta.div_ceil(WARP) + thread % per_cta / WARP
     }
 
-    /// Warpgroup of a thread among all of the cluster; `None` in an incomplete one.
+    /// Warpgroup of a thread among all of the gang; `None` in an incomplete one.
     pub fn warpgroup_of(&self, thread: ThreadId) -> Option<usize> {
         let per_cta = self.threads_per_cta();
         let (groups, group) = (per_cta / WARPGROUP, thread % per_cta / WARPGROUP);

@@ -1,7 +1,7 @@
 //! The register file: `setmaxnreg` moves registers between warpgroups.
 
 use super::collective::Then;
-use super::{Cluster, State, WARPGROUP, Wait};
+use super::{Gang, State, WARPGROUP, Wait};
 use crate::launch::Launch;
 use crate::report::{Fault, Kind, Outcome};
 
@@ -37,7 +37,7 @@ impl RegisterFile {
     }
 }
 
-impl Cluster {
+impl Gang {
     /// `setmaxnreg`.
     pub fn set_registers(&mut self, index: usize, count: u32, increase: bool) -> Outcome<Then> {
         let first = self.warpgroups[index].group.first;

@@ -14,7 +14,7 @@ use fastrand::Rng;
 
 use super::clock::ThreadId;
 use super::context::{self, Context};
-use super::{Cluster, State, Wait};
+use super::{Gang, State, Wait};
 use crate::launch::Timing;
 use crate::report::{Fault, Kind, Outcome};
 
@@ -28,9 +28,9 @@ pub struct Ready {
 }
 
 impl Ready {
-    pub fn new(seed: u64, cluster: u64, warps: usize) -> Self {
+    pub fn new(seed: u64, gang: u64, warps: usize) -> Self {
         Self {
-            rng: Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ cluster),
+            rng: Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ gang),
             lanes: vec![0; warps],
             warps: Vec::new(),
             wakes: 0,
@@ -62,33 +62,33 @@ impl Ready {
 /// A coroutine per GPU thread.
 type Fiber = Coroutine<(), (), (), DefaultStack>;
 
-/// Runs a cluster to its end, or to its first report.
+/// Runs a gang to its end, or to its first report.
 pub struct Runner<'a> {
-    pub cluster: &'a RefCell<Cluster>,
+    pub gang: &'a RefCell<Gang>,
     fibers: Vec<Option<Fiber>>,
 }
 
 impl<'a> Runner<'a> {
-    /// Makes a coroutine of `kernel` for every thread of the cluster. Stacks are taken from `stacks`.
+    /// Makes a coroutine of `kernel` for every thread of the gang. Stacks are taken from `stacks`.
     pub fn new(
-        cluster: &'a RefCell<Cluster>,
+        gang: &'a RefCell<Gang>,
         kernel: &'a (dyn Fn() + Sync),
         stacks: &mut Vec<DefaultStack>,
     ) -> std::io::Result<Self> {
         let (threads, stack_bytes) = {
-            let cluster = cluster.borrow();
-            (cluster.threads.len(), cluster.launch.stack_bytes)
+            let gang = gang.borrow();
+            (gang.threads.len(), gang.launch.stack_bytes)
         };
         let mut fibers = Vec::with_capacity(threads);
         for thread in 0..threads {
             let stack = stacks.pop().map_or_else(|| DefaultStack::new(stack_bytes), Ok)?;
             let bounds = stack.limit().get() as u64..stack.base().get() as u64;
-            cluster.borrow_mut().threads[thread].stack = bounds;
-            // SAFETY: the closure borrows the cluster and the kernel; `finish` ends every coroutine before
+            gang.borrow_mut().threads[thread].stack = bounds;
+            // SAFETY: the closure borrows the gang and the kernel; `finish` ends every coroutine before
             // the borrows do.
             let fiber = unsafe {
                 Fiber::with_stack_unchecked(stack, move |yielder, ()| {
-                    let context = Context { cluster, thread, yielder };
+                    let context = Context { gang, thread, yielder };
                     let context: *const Context = &raw const context;
                     context::enter(NonNull::new(context.cast_mut().cast()));
                     kernel();
@@ -96,28 +96,28 @@ impl<'a> Runner<'a> {
             };
             fibers.push(Some(fiber));
         }
-        let mut state = cluster.borrow_mut();
+        let mut state = gang.borrow_mut();
         for thread in 0..threads {
             state.wake(thread, [0; 8]);
         }
         drop(state);
-        Ok(Self { cluster, fibers })
+        Ok(Self { gang, fibers })
     }
 
     /// Runs until all threads have ended or something is reported. `cancelled` is asked now and then.
     pub fn run(&mut self, cancelled: impl Fn() -> bool) {
         let mut polls = Polls::default();
         while !cancelled() {
-            let next = self.cluster.borrow_mut().ready.take();
+            let next = self.gang.borrow_mut().ready.take();
             match next {
                 Some((warp, lanes)) => {
                     self.run_warp(warp, lanes);
-                    self.cluster.borrow_mut().wake_waiting();
+                    self.gang.borrow_mut().wake_waiting();
                 }
-                None if self.cluster.borrow_mut().go_on(&mut polls) => {}
+                None if self.gang.borrow_mut().go_on(&mut polls) => {}
                 None => break,
             }
-            if self.cluster.borrow().report.is_some() {
+            if self.gang.borrow().report.is_some() {
                 break;
             }
         }
@@ -134,14 +134,14 @@ impl<'a> Runner<'a> {
 
     fn run_warp(&mut self, warp: usize, lanes: u32) {
         let first = {
-            let mut cluster = self.cluster.borrow_mut();
-            cluster.complete_early();
-            cluster.warps[warp].first
+            let mut gang = self.gang.borrow_mut();
+            gang.complete_early();
+            gang.warps[warp].first
         };
         for thread in (0..32).filter(|lane| lanes >> lane & 1 != 0).map(|lane| first + lane) {
-            if self.cluster.borrow().threads[thread].state == State::Ready {
+            if self.gang.borrow().threads[thread].state == State::Ready {
                 self.resume(thread);
-                if self.cluster.borrow().report.is_some() {
+                if self.gang.borrow().report.is_some() {
                     return;
                 }
             }
@@ -152,7 +152,7 @@ impl<'a> Runner<'a> {
         let Some(fiber) = &mut self.fibers[thread] else { return };
         let outcome = match catch_unwind(AssertUnwindSafe(|| fiber.resume(()))) {
             Ok(CoroutineResult::Yield(())) => return,
-            Ok(CoroutineResult::Return(())) => self.cluster.borrow_mut().exit(thread),
+            Ok(CoroutineResult::Return(())) => self.gang.borrow_mut().exit(thread),
             Err(payload) => {
                 let text = payload.downcast_ref::<&str>().copied().map(str::to_owned);
                 let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
@@ -160,9 +160,9 @@ impl<'a> Runner<'a> {
             }
         };
         if let Err(fault) = outcome {
-            let mut cluster = self.cluster.borrow_mut();
-            let line = cluster.threads[thread].line;
-            cluster.record(fault, thread, line);
+            let mut gang = self.gang.borrow_mut();
+            let line = gang.threads[thread].line;
+            gang.record(fault, thread, line);
         }
     }
 }
@@ -176,10 +176,10 @@ struct Polls {
 }
 
 /// Fruitless rounds of polling, a millisecond each in the end, before a poll counts as a deadlock: other
-/// clusters may yet write what is polled.
+/// gangs may yet write what is polled.
 const PATIENCE: u32 = 2000;
 
-impl Cluster {
+impl Gang {
     /// A thread ran to its end.
     fn exit(&mut self, thread: ThreadId) -> Outcome<()> {
         self.threads[thread].state = State::Done;
@@ -200,13 +200,12 @@ impl Cluster {
     /// Nobody can run: completes something in the background or lets those who poll look again. False at the
     /// end, which is a deadlock unless all threads have ended.
     fn go_on(&mut self, polls: &mut Polls) -> bool {
-        let polls_for_itself = |thread: &super::Thread| thread.state == State::Blocked(Wait::Poll);
-        let polls_here = |thread: &super::Thread| {
+        let looks_at_memory = |thread: &super::Thread| {
             matches!(thread.state, State::Blocked(Wait::Poll | Wait::Global { .. }))
         };
-        if self.threads.iter().any(polls_here) && self.worth_polling(polls) {
-            let pollers: Vec<_> =
-                (0..self.threads.len()).filter(|&t| polls_for_itself(&self.threads[t])).collect();
+        if self.threads.iter().any(looks_at_memory) && self.worth_polling(polls) {
+            let polls_itself = |&t: &ThreadId| self.threads[t].state == State::Blocked(Wait::Poll);
+            let pollers: Vec<_> = (0..self.threads.len()).filter(polls_itself).collect();
             for thread in pollers {
                 self.wake(thread, [0; 8]);
             }

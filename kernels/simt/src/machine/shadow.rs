@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::panic::Location;
 
 use super::clock::{Clocks, Slot, ThreadId};
+use super::names::Names;
 use crate::report::{Fault, Kind, Outcome};
 
 const SLOT: u32 = (1 << 20) - 1;
@@ -162,30 +163,6 @@ pub struct Witness<'a> {
     /// Address of its first byte, for reports.
     pub base: u64,
     pub names: Names,
-}
-
-/// How reports call the threads of CTAs that run together.
-#[derive(Clone, Copy)]
-pub struct Names {
-    pub ctas: usize,
-    pub per_cta: usize,
-    /// What the CTAs make up.
-    pub whole: &'static str,
-}
-
-impl Names {
-    /// Threads in all, whose slots come before those of the engines.
-    fn threads(self) -> usize {
-        self.ctas * self.per_cta
-    }
-
-    pub fn thread(self, thread: ThreadId) -> String {
-        let (cta, index) = (thread / self.per_cta, thread % self.per_cta);
-        match self.ctas {
-            1 => format!("thread {index}"),
-            _ => format!("thread {index} of CTA {cta} of the {}", self.whole),
-        }
-    }
 }
 
 impl Shadow {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::clock::ThreadId;
 use super::mbarrier::Mbarrier;
 use super::shadow::{Access, Actor, Shadow, Witness};
-use super::{Cluster, Line};
+use super::{Gang, Line};
 use crate::report::{Fault, Kind, Outcome};
 
 /// Address of the first byte of dynamic shared memory. Not 0: the hardware keeps the first KB of a CTA's
@@ -88,7 +88,7 @@ pub struct Visit<'a> {
     pub line: Line,
 }
 
-impl Cluster {
+impl Gang {
     /// CTA and plain address that an address of the cluster's shared memory stands for.
     pub fn resolve(&self, thread: ThreadId, address: u32) -> Outcome<(usize, u32)> {
         let rank = (address >> RANK) as usize;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::clock::ThreadId;
-use super::{Cluster, State, Wait};
+use super::{Gang, State, Wait};
 use crate::report::{Fault, Kind, ranges};
 
-impl Cluster {
+impl Gang {
     /// Nobody can run and nothing is under way.
     pub fn report_deadlock(&mut self) {
         let mut groups: BTreeMap<(usize, String), Vec<ThreadId>> = BTreeMap::new();

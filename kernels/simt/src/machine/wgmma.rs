@@ -9,7 +9,7 @@ use super::descriptor::{Chunk, Descriptor, Major, Operand};
 use super::shadow::Access;
 use super::shared::{Direction, Visit};
 use super::tensor_core::{Matrix, Type, multiply};
-use super::{Cluster, Line, WARP, WARPGROUP, Words};
+use super::{Gang, Line, WARP, WARPGROUP, Words};
 use crate::report::{Fault, Kind, Outcome};
 use crate::trace::{Event, cost};
 
@@ -95,7 +95,7 @@ impl Warpgroup {
     }
 }
 
-impl Cluster {
+impl Gang {
     /// `wgmma.fence`.
     pub fn wgmma_fence(&mut self, index: usize) -> Then {
         self.warpgroups[index].fenced = true;
@@ -265,8 +265,8 @@ impl Cluster {
 
 /// The A registers at an address, as they are now.
 fn fragment(address: u64) -> [u32; 4] {
-    // SAFETY: lent by `&` to the instruction that is executed, or on the stack of a coroutine of this cluster,
-    // which is mapped for as long as the cluster lives.
+    // SAFETY: lent by `&` to the instruction that is executed, or on the stack of a coroutine of this gang,
+    // which is mapped for as long as the gang lives.
     // Volatile: the thread may have ended the registers' life, which is what the comparison is to find out.
     unsafe { (address as *const [u32; 4]).read_volatile() }
 }

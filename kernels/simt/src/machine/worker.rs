@@ -1,4 +1,4 @@
-//! CPU threads that take one cluster after the other.
+//! CPU threads that take one gang of CTAs after the other.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use corosensei::stack::DefaultStack;
 
-use super::Cluster;
+use super::Gang;
 use super::scheduler::Runner;
 use crate::launch::Launch;
 use crate::memory::Global;
@@ -17,14 +17,14 @@ use crate::trace::Trace;
 /// Progress of a launch.
 struct Progress {
     next: AtomicU64,
-    /// The first cluster that has reported something: later ones need not go on.
+    /// The first gang that has reported something: later ones need not go on.
     failed: AtomicU64,
     number: u32,
     results: Mutex<BTreeMap<u64, Result<Trace, Box<Report>>>>,
 }
 
-/// Runs all clusters. The result does not depend on how many CPU threads there are: of several reports, that
-/// of the first cluster counts.
+/// Runs all gangs. The result does not depend on how many CPU threads there are: of several reports, that
+/// of the first gang counts.
 pub fn run(
     launch: Arc<Launch>,
     memory: &Arc<Global>,
@@ -63,9 +63,8 @@ fn work(
         if index >= launch.gangs() || index > progress.failed.load(Ordering::Relaxed) {
             return;
         }
-        let cluster =
-            RefCell::new(Cluster::new(launch.clone(), memory.clone(), progress.number, index));
-        match Runner::new(&cluster, kernel, &mut stacks) {
+        let gang = RefCell::new(Gang::new(launch.clone(), memory.clone(), progress.number, index));
+        match Runner::new(&gang, kernel, &mut stacks) {
             Ok(mut runner) => {
                 runner.run(|| progress.failed.load(Ordering::Relaxed) < index);
                 runner.finish(&mut stacks);
@@ -75,16 +74,16 @@ fn work(
                     Kind::LaunchLimit,
                     format!("stacks of {} bytes for the GPU threads: {error}", launch.stack_bytes),
                 );
-                cluster.borrow_mut().record(fault, 0, None);
+                gang.borrow_mut().record(fault, 0, None);
             }
         }
-        let cluster = cluster.into_inner();
-        let result = match cluster.report {
+        let gang = gang.into_inner();
+        let result = match gang.report {
             Some(report) => {
                 progress.failed.fetch_min(index, Ordering::Relaxed);
                 Err(Box::new(report))
             }
-            None => Ok(cluster.recorder.finish(&cluster.ctas, cluster.saboteur.found)),
+            None => Ok(gang.recorder.finish(&gang.ctas, gang.saboteur.found)),
         };
         let mut results = progress.results.lock().unwrap_or_else(|e| e.into_inner());
         results.insert(index, result);

@@ -85,14 +85,14 @@ pub fn global(address: *mut u32, operation: Operation, _scope: Scope) -> u32 {
 pub(crate) fn update(address: *mut u32, operation: Operation, order: Order) -> u32 {
     let line = Location::caller();
     let address = address as u64;
-    execute_at(line, |cluster, thread| {
+    execute_at(line, |gang, thread| {
         operation.check()?;
         if !address.is_multiple_of(4) {
             let detail = format!("an atomic on global memory at {address:#x}, not a multiple of 4");
             return Err(Fault::new(Kind::Misaligned, detail));
         }
         let update = |view: View| view.update_u32(address, |old| operation.apply(old));
-        cluster.update_global(thread, address, 4, order, line, update)
+        gang.update_global(thread, address, 4, order, line, update)
     })
 }
 
@@ -101,13 +101,13 @@ pub(crate) fn update(address: *mut u32, operation: Operation, order: Order) -> u
 pub fn global_add_u64(address: *mut u64, value: u64, _scope: Scope) -> u64 {
     let line = Location::caller();
     let address = address as u64;
-    execute_at(line, |cluster, thread| {
+    execute_at(line, |gang, thread| {
         if !address.is_multiple_of(8) {
             let detail = format!("an atomic on global memory at {address:#x}, not a multiple of 8");
             return Err(Fault::new(Kind::Misaligned, detail));
         }
         let update = |view: View| view.update_u64(address, |old| old.wrapping_add(value));
-        cluster.update_global(thread, address, 8, Order::Relaxed, line, update)
+        gang.update_global(thread, address, 8, Order::Relaxed, line, update)
     })
 }
 
@@ -115,8 +115,8 @@ pub fn global_add_u64(address: *mut u64, value: u64, _scope: Scope) -> u64 {
 #[track_caller]
 pub fn shared(address: u32, operation: Operation) -> u32 {
     let line = Location::caller();
-    execute_at(line, |cluster, thread| {
+    execute_at(line, |gang, thread| {
         operation.check()?;
-        cluster.update_shared(thread, address, line, |old| operation.apply(old))
+        gang.update_shared(thread, address, line, |old| operation.apply(old))
     })
 }

@@ -22,7 +22,7 @@ pub fn sync(id: u32, threads: u32) {
     }
     let line = Location::caller();
     let op = Op::BarSync { id, threads };
-    execute_blocking(|cluster, thread| cluster.with_warp(thread, op, ALL, [0; 8], line));
+    execute_blocking(|gang, thread| gang.with_warp(thread, op, ALL, [0; 8], line));
 }
 
 /// `bar.arrive id, threads`: arrives and goes on.
@@ -33,5 +33,5 @@ pub fn arrive(id: u32, threads: u32) {
     }
     let line = Location::caller();
     let op = Op::BarArrive { id, threads };
-    execute_blocking(|cluster, thread| cluster.with_warp(thread, op, ALL, [0; 8], line));
+    execute_blocking(|gang, thread| gang.with_warp(thread, op, ALL, [0; 8], line));
 }

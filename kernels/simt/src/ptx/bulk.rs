@@ -14,10 +14,10 @@ use crate::machine::shared::{Direction, Visit};
 #[track_caller]
 pub fn load(destination: u32, source: u64, bytes: u32, barrier: u32) {
     let line = Location::caller();
-    execute_at(line, |cluster, thread| {
-        let cta = cluster.cta_of(thread);
+    execute_at(line, |gang, thread| {
+        let cta = gang.cta_of(thread);
         let source = Source::Global(source);
-        cluster.copy_in(thread, source, bytes, &[cta], destination, barrier, line)
+        gang.copy_in(thread, source, bytes, &[cta], destination, barrier, line)
     });
 }
 
@@ -25,10 +25,10 @@ pub fn load(destination: u32, source: u64, bytes: u32, barrier: u32) {
 #[track_caller]
 pub fn load_multicast(destination: u32, source: u64, bytes: u32, barrier: u32, ctas: u16) {
     let line = Location::caller();
-    execute_at(line, |cluster, thread| {
-        let ctas = cluster.ctas_of(thread, ctas)?;
+    execute_at(line, |gang, thread| {
+        let ctas = gang.ctas_of(thread, ctas)?;
         let source = Source::Global(source);
-        cluster.copy_in(thread, source, bytes, &ctas, destination, barrier, line)
+        gang.copy_in(thread, source, bytes, &ctas, destination, barrier, line)
     });
 }
 
@@ -37,18 +37,18 @@ pub fn load_multicast(destination: u32, source: u64, bytes: u32, barrier: u32, c
 #[track_caller]
 pub fn copy_to_cluster(destination: u32, source: u32, bytes: u32, barrier: u32) {
     let line = Location::caller();
-    execute_at(line, |cluster, thread| {
-        let own = cluster.cta_of(thread);
-        let offset = cluster.ctas[own].shared.check(source, bytes, 16)?;
-        let (cta, destination) = cluster.resolve(thread, destination)?;
-        let (_, barrier) = cluster.resolve(thread, barrier)?;
+    execute_at(line, |gang, thread| {
+        let own = gang.cta_of(thread);
+        let offset = gang.ctas[own].shared.check(source, bytes, 16)?;
+        let (cta, destination) = gang.resolve(thread, destination)?;
+        let (_, barrier) = gang.resolve(thread, barrier)?;
         // The source counts as read when the copy completes on the far barrier.
-        let (slot, epoch) = cluster.completion(thread, cta, barrier)?;
+        let (slot, epoch) = gang.completion(thread, cta, barrier)?;
         let access = Access::asynchronous(slot, epoch);
         let visit = Visit { access, issuers: &[thread], what: "a bulk copy", line };
-        cluster.visit(&visit, own, Direction::Read, offset, bytes)?;
+        gang.visit(&visit, own, Direction::Read, offset, bytes)?;
         let source = Source::Shared(own, offset);
-        cluster.copy_in(thread, source, bytes, &[cta], destination, barrier, line)
+        gang.copy_in(thread, source, bytes, &[cta], destination, barrier, line)
     });
 }
 
@@ -56,8 +56,8 @@ pub fn copy_to_cluster(destination: u32, source: u32, bytes: u32, barrier: u32) 
 #[track_caller]
 pub fn store(destination: u64, source: u32, bytes: u32) {
     let line = Location::caller();
-    execute_at(line, |cluster, thread| {
-        cluster.copy_out(thread, Target::Global(destination), source, bytes, line)
+    execute_at(line, |gang, thread| {
+        gang.copy_out(thread, Target::Global(destination), source, bytes, line)
     });
 }
 
@@ -65,16 +65,16 @@ pub fn store(destination: u64, source: u32, bytes: u32) {
 #[track_caller]
 pub fn add_f32(destination: u64, source: u32, bytes: u32) {
     let line = Location::caller();
-    execute_at(line, |cluster, thread| {
-        cluster.copy_out(thread, Target::GlobalAdd(destination), source, bytes, line)
+    execute_at(line, |gang, thread| {
+        gang.copy_out(thread, Target::GlobalAdd(destination), source, bytes, line)
     });
 }
 
 /// `cp.async.bulk.commit_group`: the thread's stores since the last commit become one group.
 #[track_caller]
 pub fn commit() {
-    execute(|cluster, thread| {
-        cluster.bulk_commit(thread);
+    execute(|gang, thread| {
+        gang.bulk_commit(thread);
         Ok(())
     });
 }
@@ -82,11 +82,11 @@ pub fn commit() {
 /// `cp.async.bulk.wait_group`: waits until at most `pending` groups are under way.
 #[track_caller]
 pub fn wait(pending: u32) {
-    execute(|cluster, thread| cluster.bulk_wait(thread, pending, false));
+    execute(|gang, thread| gang.bulk_wait(thread, pending, false));
 }
 
 /// `cp.async.bulk.wait_group.read`: waits until at most `pending` groups still read shared memory.
 #[track_caller]
 pub fn wait_read(pending: u32) {
-    execute(|cluster, thread| cluster.bulk_wait(thread, pending, true));
+    execute(|gang, thread| gang.bulk_wait(thread, pending, true));
 }

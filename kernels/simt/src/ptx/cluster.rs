@@ -11,27 +11,27 @@ use crate::machine::copy::Source;
 #[must_use]
 pub fn rank() -> u32 {
     let context = current();
-    let cluster = context.cluster.borrow();
-    (cluster.cta_of(context.thread) % cluster.launch.cluster_size()) as u32
+    let gang = context.gang.borrow();
+    (gang.cta_of(context.thread) % gang.launch.cluster_size()) as u32
 }
 
 /// `%cluster_nctarank`.
 #[must_use]
 pub fn size() -> u32 {
-    current().cluster.borrow().launch.cluster_size() as u32
+    current().gang.borrow().launch.cluster_size() as u32
 }
 
 /// `mapa.shared::cluster`: the address by which the cluster knows `address` of CTA `rank`.
 #[track_caller]
 #[must_use]
 pub fn map_address(address: u32, rank: u32) -> u32 {
-    execute(|cluster, _| cluster.map_address(address, rank))
+    execute(|gang, _| gang.map_address(address, rank))
 }
 
 #[track_caller]
 fn barrier(op: Op) {
     let line = Location::caller();
-    execute_blocking(|cluster, thread| cluster.with_warp(thread, op, ALL, [0; 8], line));
+    execute_blocking(|gang, thread| gang.with_warp(thread, op, ALL, [0; 8], line));
 }
 
 /// `barrier.cluster.arrive.release.aligned`.
@@ -65,11 +65,11 @@ pub fn sync() {
 pub fn store_async<const N: usize>(address: u32, words: [u32; N], barrier: u32) {
     const { assert!(N == 1 || N == 2 || N == 4) };
     let line = Location::caller();
-    execute_at(line, |cluster, thread| {
-        let (cta, address) = cluster.resolve(thread, address)?;
-        let (_, barrier) = cluster.resolve(thread, barrier)?;
+    execute_at(line, |gang, thread| {
+        let (cta, address) = gang.resolve(thread, address)?;
+        let (_, barrier) = gang.resolve(thread, barrier)?;
         let data = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         let source = Source::Immediate(data);
-        cluster.copy_in(thread, source, 4 * N as u32, &[cta], address, barrier, line)
+        gang.copy_in(thread, source, 4 * N as u32, &[cta], address, barrier, line)
     });
 }

@@ -9,16 +9,16 @@ use crate::machine::context::{execute, execute_at};
 #[track_caller]
 pub fn copy(destination: u32, source: u64, bytes: u32, from_source: u32) {
     let line = Location::caller();
-    execute_at(line, |cluster, thread| {
-        cluster.cp_async(thread, destination, bytes, (source, from_source), line)
+    execute_at(line, |gang, thread| {
+        gang.cp_async(thread, destination, bytes, (source, from_source), line)
     });
 }
 
 /// `cp.async.commit_group`: the thread's copies since the last commit become one group.
 #[track_caller]
 pub fn commit() {
-    execute(|cluster, thread| {
-        cluster.cp_async_commit(thread);
+    execute(|gang, thread| {
+        gang.cp_async_commit(thread);
         Ok(())
     });
 }
@@ -26,12 +26,12 @@ pub fn commit() {
 /// `cp.async.wait_group`: waits until at most `pending` groups are under way.
 #[track_caller]
 pub fn wait(pending: u32) {
-    execute(|cluster, thread| cluster.cp_async_wait(thread, pending));
+    execute(|gang, thread| gang.cp_async_wait(thread, pending));
 }
 
 /// `cp.async.mbarrier.arrive.noinc`: an arrival on `barrier` once all earlier copies of the thread have landed.
 #[track_caller]
 pub fn arrive(barrier: u32) {
     let line = Location::caller();
-    execute_at(line, |cluster, thread| cluster.cp_async_arrive(thread, barrier, line));
+    execute_at(line, |gang, thread| gang.cp_async_arrive(thread, barrier, line));
 }

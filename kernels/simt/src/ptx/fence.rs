@@ -10,8 +10,8 @@ pub fn proxy_async_shared() {
     if injected(Change::DropProxyFence) {
         return;
     }
-    execute(|cluster, thread| {
-        cluster.clocks.fence(thread);
+    execute(|gang, thread| {
+        gang.clocks.fence(thread);
         Ok(())
     });
 }
@@ -36,8 +36,8 @@ pub fn gpu() {
     if injected(Change::DropMemoryFence) {
         return;
     }
-    execute(|cluster, thread| {
-        cluster.fence_gpu(thread);
+    execute(|gang, thread| {
+        gang.fence_gpu(thread);
         Ok(())
     });
 }

@@ -25,10 +25,10 @@ fn aligned(address: u64, align: usize) -> Outcome<()> {
 #[must_use]
 pub fn load<const N: usize>(address: u64) -> [u8; N] {
     let line = Location::caller();
-    execute_at(line, |cluster, thread| {
+    execute_at(line, |gang, thread| {
         aligned(address, N)?;
         let mut value = [0; N];
-        cluster.load_global(thread, address, &mut value, line)?;
+        gang.load_global(thread, address, &mut value, line)?;
         Ok(value)
     })
 }
@@ -37,13 +37,13 @@ pub fn load<const N: usize>(address: u64) -> [u8; N] {
 #[track_caller]
 pub fn store<const N: usize>(address: u64, value: [u8; N]) {
     let line = Location::caller();
-    execute_at(line, |cluster, thread| {
+    execute_at(line, |gang, thread| {
         aligned(address, N)?;
         for word in value.chunks_exact(4) {
             let bits = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
             poison::check(bits, "a store to global memory")?;
         }
-        cluster.store_global(thread, address, &value, line)
+        gang.store_global(thread, address, &value, line)
     });
 }
 
@@ -85,10 +85,10 @@ pub fn load_f32x4(address: *const f32) -> [f32; 4] {
 #[track_caller]
 fn load_strong<const N: usize>(address: u64, order: Order) -> [u8; N] {
     let line = Location::caller();
-    execute_at(line, |cluster, thread| {
+    execute_at(line, |gang, thread| {
         aligned(address, N)?;
         let mut value = [0; N];
-        cluster.load_strong(thread, address, &mut value, order, line)?;
+        gang.load_strong(thread, address, &mut value, order, line)?;
         Ok(value)
     })
 }
@@ -124,9 +124,9 @@ pub fn wait_at_least(address: *const u32, value: u32) {
     }
     let line = Location::caller();
     let address = address as u64;
-    execute_blocking(|cluster, thread| {
+    execute_blocking(|gang, thread| {
         aligned(address, 4)?;
-        cluster.wait_at_least(thread, address, value, line)
+        gang.wait_at_least(thread, address, value, line)
     });
 }
 
@@ -134,9 +134,9 @@ pub fn wait_at_least(address: *const u32, value: u32) {
 fn store_strong(address: *mut u32, value: u32, order: Order) {
     let line = Location::caller();
     let address = address as u64;
-    execute_at(line, |cluster, thread| {
+    execute_at(line, |gang, thread| {
         aligned(address, 4)?;
-        cluster.store_strong(thread, address, value, order, line)
+        gang.store_strong(thread, address, value, order, line)
     });
 }
 

@@ -19,8 +19,8 @@ pub fn wait() {
     if injected(Change::DropGridWait) {
         return;
     }
-    execute(|cluster, thread| {
-        cluster.wait_for_prerequisite(thread);
+    execute(|gang, thread| {
+        gang.wait_for_prerequisite(thread);
         Ok(())
     });
 }

@@ -11,7 +11,7 @@ use super::warp::ALL;
 #[track_caller]
 fn collective(op: Op, input: Words) -> Words {
     let line = Location::caller();
-    execute_blocking(|cluster, thread| cluster.with_warp(thread, op, ALL, input, line))
+    execute_blocking(|gang, thread| gang.with_warp(thread, op, ALL, input, line))
 }
 
 /// `ldmatrix.m8n8.xN[.trans]`, `N` = 1, 2 or 4: lane `l` gives the address of row `l % 8` of matrix `l / 8`.

@@ -6,13 +6,13 @@ use crate::machine::context::{execute, execute_blocking, injected, pause};
 /// `mbarrier.init`: a barrier that `arrivals` arrivals complete.
 #[track_caller]
 pub fn init(address: u32, arrivals: u32) {
-    execute(|cluster, thread| cluster.mbarrier_init(thread, address, arrivals));
+    execute(|gang, thread| gang.mbarrier_init(thread, address, arrivals));
 }
 
 /// `mbarrier.inval`: the memory may be used for something else.
 #[track_caller]
 pub fn invalidate(address: u32) {
-    execute(|cluster, thread| cluster.mbarrier_invalidate(thread, address));
+    execute(|gang, thread| gang.mbarrier_invalidate(thread, address));
 }
 
 /// `mbarrier.arrive`: one arrival, with release semantics. `address` may be that of another CTA of the
@@ -28,9 +28,9 @@ pub fn arrive_many(address: u32, arrivals: u32) {
     if injected(Change::DropArrival) {
         return;
     }
-    execute(|cluster, thread| {
-        let (cta, address) = cluster.resolve(thread, address)?;
-        cluster.mbarrier_arrive(thread, cta, address, arrivals, 0)
+    execute(|gang, thread| {
+        let (cta, address) = gang.resolve(thread, address)?;
+        gang.mbarrier_arrive(thread, cta, address, arrivals, 0)
     });
 }
 
@@ -41,18 +41,18 @@ pub fn arrive_expect(address: u32, bytes: u32) {
     if injected(Change::DropArrival) {
         return;
     }
-    execute(|cluster, thread| {
-        let (cta, address) = cluster.resolve(thread, address)?;
-        cluster.mbarrier_arrive(thread, cta, address, 1, bytes)
+    execute(|gang, thread| {
+        let (cta, address) = gang.resolve(thread, address)?;
+        gang.mbarrier_arrive(thread, cta, address, 1, bytes)
     });
 }
 
 /// `mbarrier.expect_tx`: announces `bytes` without arriving.
 #[track_caller]
 pub fn expect(address: u32, bytes: u32) {
-    execute(|cluster, thread| {
-        let (cta, address) = cluster.resolve(thread, address)?;
-        cluster.mbarrier_expect(thread, cta, address, bytes)
+    execute(|gang, thread| {
+        let (cta, address) = gang.resolve(thread, address)?;
+        gang.mbarrier_expect(thread, cta, address, bytes)
     });
 }
 
@@ -60,7 +60,7 @@ pub fn expect(address: u32, bytes: u32) {
 #[track_caller]
 #[must_use]
 pub fn test_wait(address: u32, parity: u32) -> bool {
-    let done = execute(|cluster, thread| cluster.mbarrier_test(thread, address, parity));
+    let done = execute(|gang, thread| gang.mbarrier_test(thread, address, parity));
     if !done {
         pause();
     }
@@ -75,7 +75,7 @@ pub fn try_wait(address: u32, parity: u32) -> bool {
         return true;
     }
     let parity = parity ^ u32::from(injected(Change::FlipParity));
-    execute_blocking(|cluster, thread| cluster.mbarrier_wait(thread, address, parity))[0] != 0
+    execute_blocking(|gang, thread| gang.mbarrier_wait(thread, address, parity))[0] != 0
 }
 
 /// `mbarrier.try_wait.parity` until it succeeds.

@@ -9,7 +9,7 @@ use crate::machine::context::execute_blocking;
 fn set(count: u32, increase: bool) {
     let line = Location::caller();
     let op = Op::SetRegisters { count, increase };
-    execute_blocking(|cluster, thread| cluster.with_warpgroup(thread, op, [0; 8], line));
+    execute_blocking(|gang, thread| gang.with_warpgroup(thread, op, [0; 8], line));
 }
 
 /// `setmaxnreg.dec`: the warpgroup gives back all but `count` registers per thread.

@@ -20,19 +20,19 @@ pub fn base() -> u32 {
 #[must_use]
 pub fn load<const N: usize>(address: u32) -> [u8; N] {
     let line = Location::caller();
-    execute_at(line, |cluster, thread| cluster.load(thread, address, line))
+    execute_at(line, |gang, thread| gang.load(thread, address, line))
 }
 
 /// `st.shared` of `N` bytes, a power of two up to 16.
 #[track_caller]
 pub fn store<const N: usize>(address: u32, value: [u8; N]) {
     let line = Location::caller();
-    execute_at(line, |cluster, thread| {
+    execute_at(line, |gang, thread| {
         for word in value.chunks_exact(4) {
             let bits = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
             poison::check(bits, "a store to shared memory")?;
         }
-        cluster.store(thread, address, value, line)
+        gang.store(thread, address, value, line)
     });
 }
 

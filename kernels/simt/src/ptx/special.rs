@@ -4,9 +4,9 @@ use crate::machine::context::current;
 
 fn position(of: impl Fn(&crate::Launch) -> [u32; 3]) -> [u32; 3] {
     let context = current();
-    let cluster = context.cluster.borrow();
-    let [x, y, _] = of(&cluster.launch);
-    let index = cluster.index_in_cta(context.thread) as u32;
+    let gang = context.gang.borrow();
+    let [x, y, _] = of(&gang.launch);
+    let index = gang.index_in_cta(context.thread) as u32;
     [index % x, index / x % y, index / x / y]
 }
 
@@ -26,8 +26,8 @@ pub fn thread_index() -> u32 {
 #[must_use]
 pub fn cta() -> [u32; 3] {
     let context = current();
-    let cluster = context.cluster.borrow();
-    cluster.ctas[cluster.cta_of(context.thread)].block
+    let gang = context.gang.borrow();
+    gang.ctas[gang.cta_of(context.thread)].block
 }
 
 /// `%ctaid.x`.
@@ -51,7 +51,7 @@ pub fn cta_z() -> u32 {
 /// `%nctaid.x`, `%nctaid.y`, `%nctaid.z`.
 #[must_use]
 pub fn grid() -> [u32; 3] {
-    current().cluster.borrow().launch.grid
+    current().gang.borrow().launch.grid
 }
 
 /// `%nctaid.x`.
@@ -64,19 +64,19 @@ pub fn grid_x() -> u32 {
 #[must_use]
 pub fn clock() -> u32 {
     let context = current();
-    context.cluster.borrow().clocks.time(context.thread) as u32
+    context.gang.borrow().clocks.time(context.thread) as u32
 }
 
 /// `%laneid`.
 #[must_use]
 pub fn lane() -> u32 {
     let context = current();
-    (context.cluster.borrow().index_in_cta(context.thread) % 32) as u32
+    (context.gang.borrow().index_in_cta(context.thread) % 32) as u32
 }
 
 /// Index of the warp in its CTA.
 #[must_use]
 pub fn warp() -> u32 {
     let context = current();
-    (context.cluster.borrow().index_in_cta(context.thread) / 32) as u32
+    (context.gang.borrow().index_in_cta(context.thread) / 32) as u32
 }

@@ -9,19 +9,19 @@ use crate::machine::copy::Source;
 /// `prefetch.tensormap`. `map` is an address that [`Memory::tensor_map`](crate::Memory::tensor_map) gave out.
 #[track_caller]
 pub fn prefetch(map: u64) {
-    execute(|cluster, _| cluster.memory.map(map).map(drop));
+    execute(|gang, _| gang.memory.map(map).map(drop));
 }
 
-/// `cp.async.bulk.tensor` into shared memory: copies the box at `coordinates` (innermost first, in elements)
-/// and counts its full size in bytes on `barrier`; elements out of bounds arrive as zeros.
+/// `cp.async.bulk.tensor` into shared memory: copies the box at `coordinates` (innermost first, in elements, that
+/// one a multiple of 16 bytes) and counts its full size in bytes on `barrier`; elements out of bounds arrive as zeros.
 #[track_caller]
 pub fn load(map: u64, destination: u32, barrier: u32, coordinates: &[i32]) {
     let line = Location::caller();
-    execute_at(line, |cluster, thread| {
-        let bytes = cluster.memory.map(map)?.box_bytes();
+    execute_at(line, |gang, thread| {
+        let bytes = gang.memory.map(map)?.box_bytes();
         let source = Source::Tensor(map, coordinates.to_vec());
-        let cta = cluster.cta_of(thread);
-        cluster.copy_in(thread, source, bytes, &[cta], destination, barrier, line)
+        let cta = gang.cta_of(thread);
+        gang.copy_in(thread, source, bytes, &[cta], destination, barrier, line)
     });
 }
 
@@ -30,11 +30,11 @@ pub fn load(map: u64, destination: u32, barrier: u32, coordinates: &[i32]) {
 #[track_caller]
 pub fn load_multicast(map: u64, destination: u32, barrier: u32, coordinates: &[i32], ctas: u16) {
     let line = Location::caller();
-    execute_at(line, |cluster, thread| {
-        let bytes = cluster.memory.map(map)?.box_bytes();
+    execute_at(line, |gang, thread| {
+        let bytes = gang.memory.map(map)?.box_bytes();
         let source = Source::Tensor(map, coordinates.to_vec());
-        let ctas = cluster.ctas_of(thread, ctas)?;
-        cluster.copy_in(thread, source, bytes, &ctas, destination, barrier, line)
+        let ctas = gang.ctas_of(thread, ctas)?;
+        gang.copy_in(thread, source, bytes, &ctas, destination, barrier, line)
     });
 }
 
@@ -42,9 +42,9 @@ pub fn load_multicast(map: u64, destination: u32, barrier: u32, coordinates: &[i
 #[track_caller]
 pub fn store(map: u64, source: u32, coordinates: &[i32]) {
     let line = Location::caller();
-    execute_at(line, |cluster, thread| {
-        let bytes = cluster.memory.map(map)?.box_bytes();
+    execute_at(line, |gang, thread| {
+        let bytes = gang.memory.map(map)?.box_bytes();
         let target = Target::Tensor(map, coordinates.to_vec());
-        cluster.copy_out(thread, target, source, bytes, line)
+        gang.copy_out(thread, target, source, bytes, line)
     });
 }

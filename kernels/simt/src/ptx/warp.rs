@@ -16,7 +16,7 @@ pub const ALL: u32 = u32::MAX;
 #[track_caller]
 fn exchange(op: Op, mask: u32, input: Words) -> Words {
     let line = Location::caller();
-    execute_blocking(|cluster, thread| cluster.with_warp(thread, op, mask, input, line))
+    execute_blocking(|gang, thread| gang.with_warp(thread, op, mask, input, line))
 }
 
 /// `bar.warp.sync`: waits for the lanes of `mask` and orders memory among them.

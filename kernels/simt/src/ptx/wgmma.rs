@@ -44,7 +44,7 @@ impl Mma {
 #[track_caller]
 fn collective(op: Op, input: [u64; 8]) {
     let line = Location::caller();
-    execute_blocking(|cluster, thread| cluster.with_warpgroup(thread, op, input, line));
+    execute_blocking(|gang, thread| gang.with_warpgroup(thread, op, input, line));
 }
 
 /// `wgmma.fence.sync.aligned`: orders register accesses before it with the multiplies after it.
