@@ -59,7 +59,7 @@ pub(super) struct LaunchConfig {
 
 /// `CUlaunchAttribute`: which, and a union of 64 bytes, aligned to 8.
 #[repr(C, align(8))]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LaunchAttribute {
     id: u32,
     padding: u32,

@@ -63,3 +63,27 @@ impl Launch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use oxmla_kernels::launch::COMBINE_BF16;
+
+    use super::*;
+
+    #[test]
+    fn the_driver_sees_what_is_asked_for_and_no_more() {
+        let (early, together) =
+            (LaunchAttribute::PROGRAMMATIC_STREAM_SERIALIZATION, LaunchAttribute::COOPERATIVE);
+        for (programmatic, cooperative, expected) in [
+            (false, false, &[][..]),
+            (true, false, &[early]),
+            (false, true, &[together]),
+            (true, true, &[early, together]),
+        ] {
+            let function = Function { handle: null_mut(), geometry: &COMBINE_BF16 };
+            let launch = Launch { function, grid: [1; 3], programmatic, cooperative };
+            let (attributes, count) = launch.attributes();
+            assert_eq!(attributes[..count as usize], *expected);
+        }
+    }
+}
