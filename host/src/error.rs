@@ -151,6 +151,16 @@ pub enum Error {
         /// The value.
         got: i128,
     },
+    /// A number that makes no sense in its place.
+    #[error("`{arg}` must be {expected}, but is {got}")]
+    InvalidNumber {
+        /// The argument, or the field of a checkpoint's `config.json`.
+        arg: &'static str,
+        /// What it must be.
+        expected: &'static str,
+        /// The number.
+        got: f64,
+    },
 
     /// Query heads that do not divide evenly among the KV heads.
     #[error("{h_q} query heads cannot be divided among {h_k} KV heads")]

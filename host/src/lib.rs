@@ -74,6 +74,7 @@ mod dims;
 mod dtype;
 mod error;
 pub mod plan;
+mod rope;
 mod stream;
 mod tensor;
 
@@ -88,6 +89,7 @@ pub use dims::{MlaDims, kv_cache_bytes_per_token};
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use plan::{DecodePlan, Mask, Planner, PlannerConfig, Step};
+pub use rope::{ROPE_PAIRS, Rope, Yarn};
 pub use stream::{Stream, StreamRef};
 pub use tensor::{Location, Shape, TensorMut, TensorRef};
 
