@@ -4,6 +4,8 @@
 //! the kernels read them through the address of the parameter.
 
 use crate::abi::DenseDecodeParams;
+use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
+use crate::cache::{append, copy, gather as rows};
 use crate::decode::{combine, dense};
 use crate::ptx::tma::{TensorMap, tensor_map_parameter};
 use crate::tile::element::{Bf16, F16};
@@ -59,4 +61,44 @@ pub unsafe extern "ptx-kernel" fn combine_bf16(params: DenseDecodeParams) {
 pub unsafe extern "ptx-kernel" fn combine_f16(params: DenseDecodeParams) {
     // SAFETY: the launcher's promise.
     unsafe { combine::run::<F16>(&params) }
+}
+
+/// New tokens into a bf16 cache. Grid (`cache::ctas(rows)`).
+///
+/// # Safety
+/// The launch follows `launch::APPEND_BF16`; every address in `params` is valid for the shapes in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn append_bf16(params: AppendParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { append::run::<Bf16>(&params) }
+}
+
+/// New tokens into an f16 cache. Grid (`cache::ctas(rows)`).
+///
+/// # Safety
+/// As for [`append_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn append_f16(params: AppendParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { append::run::<F16>(&params) }
+}
+
+/// Cached tokens as contiguous rows. Grid (`cache::ctas(rows)`).
+///
+/// # Safety
+/// The launch follows `launch::GATHER`; every address in `params` is valid for the shapes in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn gather(params: GatherParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { rows::run(&params) }
+}
+
+/// Copies of whole blocks. Grid (copies, `copy::CTAS_PER_HEAD` · KV heads).
+///
+/// # Safety
+/// The launch follows `launch::COPY_BLOCKS`; every address in `params` is valid for the shapes in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn copy_blocks(params: CopyBlocksParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { copy::run(&params) }
 }

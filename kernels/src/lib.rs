@@ -19,6 +19,7 @@
 extern crate std;
 
 pub mod abi;
+pub mod cache;
 pub mod decode;
 pub mod launch;
 pub mod micro;

@@ -252,3 +252,21 @@ pub unsafe fn store_u32x4(address: *mut u32, value: [u32; 4]) {
         )
     };
 }
+
+/// `ld.global.v2.b32` as two `f32`.
+///
+/// # Safety
+/// `address` points to 8 readable bytes in global memory, 8-byte aligned.
+#[inline(always)]
+pub unsafe fn load_f32x2(address: *const f32) -> [f32; 2] {
+    let (a, b);
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "ld.global.v2.b32 {{{}, {}}}, [{}];",
+            out(reg32) a, out(reg32) b, in(reg64) address,
+            options(readonly, nostack)
+        )
+    };
+    [a, b]
+}

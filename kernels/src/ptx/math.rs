@@ -91,3 +91,31 @@ pub fn pack_f16(low: f32, high: f32) -> u32 {
     };
     packed
 }
+
+/// `rsqrt.approx.ftz.f32`: 1/√x, relative error 2^−22.9.
+#[inline(always)]
+pub fn rsqrt(x: f32) -> f32 {
+    let y;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!("rsqrt.approx.ftz.f32 {}, {};", out(reg32) y, in(reg32) x, options(pure, nomem, nostack))
+    };
+    y
+}
+
+/// `cvt.f32.f16`, twice: the values of two packed f16, that of bits 0–15 first.
+#[inline(always)]
+pub fn unpack_f16(packed: u32) -> [f32; 2] {
+    let (low, high);
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "{{ .reg .b16 l, h; mov.b32 {{l, h}}, {};",
+            "cvt.f32.f16 {}, l;",
+            "cvt.f32.f16 {}, h; }}",
+            in(reg32) packed, out(reg32) low, out(reg32) high,
+            options(pure, nomem, nostack)
+        )
+    };
+    [low, high]
+}

@@ -4,6 +4,8 @@
 //! `oxmla_simt::Memory::tensor_map` gave out, of the maps that [`crate::decode::dense::config`] describes.
 
 use crate::abi::DenseDecodeParams;
+use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
+use crate::cache::{append, copy, gather as rows};
 use crate::decode::{combine, dense};
 use crate::ptx::tma::TensorMapAddress;
 use crate::tile::element::{Bf16, F16};
@@ -30,4 +32,28 @@ pub fn combine_bf16(params: &DenseDecodeParams) {
 pub fn combine_f16(params: &DenseDecodeParams) {
     // SAFETY: the machine checks every access.
     unsafe { combine::run::<F16>(params) }
+}
+
+/// `append_bf16`. Grid (`cache::ctas(rows)`).
+pub fn append_bf16(params: &AppendParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { append::run::<Bf16>(params) }
+}
+
+/// `append_f16`. Grid (`cache::ctas(rows)`).
+pub fn append_f16(params: &AppendParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { append::run::<F16>(params) }
+}
+
+/// `gather`. Grid (`cache::ctas(rows)`).
+pub fn gather(params: &GatherParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { rows::run(params) }
+}
+
+/// `copy_blocks`. Grid (copies, `copy::CTAS_PER_HEAD` · KV heads).
+pub fn copy_blocks(params: &CopyBlocksParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { copy::run(params) }
 }

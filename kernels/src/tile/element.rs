@@ -28,6 +28,8 @@ pub trait Element {
     unsafe fn multiply_256_fragment(acc: &mut Acc256, a: &FragmentA, b: u64);
     /// Two floats, rounded and packed, `low` first.
     fn pack(low: f32, high: f32) -> u32;
+    /// The values of two packed elements, exactly.
+    fn unpack(packed: u32) -> [f32; 2];
 }
 
 /// bfloat16.
@@ -59,6 +61,11 @@ impl Element for Bf16 {
     fn pack(low: f32, high: f32) -> u32 {
         math::pack_bf16(low, high)
     }
+
+    #[inline(always)]
+    fn unpack(packed: u32) -> [f32; 2] {
+        [f32::from_bits(packed << 16), f32::from_bits(packed & 0xffff_0000)]
+    }
 }
 
 /// IEEE half precision.
@@ -89,5 +96,10 @@ impl Element for F16 {
     #[inline(always)]
     fn pack(low: f32, high: f32) -> u32 {
         math::pack_f16(low, high)
+    }
+
+    #[inline(always)]
+    fn unpack(packed: u32) -> [f32; 2] {
+        math::unpack_f16(packed)
     }
 }

@@ -97,6 +97,12 @@ pub fn pack_f16(low: f32, high: f32) -> u32 {
     round_f16(low) | round_f16(high) << 16
 }
 
+/// `cvt.f32.f16`, twice: the values of two packed f16, that of bits 0–15 first.
+#[must_use]
+pub fn unpack_f16(packed: u32) -> [f32; 2] {
+    [packed as u16, (packed >> 16) as u16].map(|bits| f16::from_bits(bits).to_f32())
+}
+
 /// `cvt.rn.satfinite.e4m3x2.f32`: two floats rounded to e4m3, `low` in bits 0–7; too large becomes ±448.
 #[track_caller]
 #[must_use]
