@@ -82,7 +82,8 @@ pub use attention::{Decode, decode, decode_main_kernel};
 pub use backend::cpu::Precision;
 pub use buffer::Buffer;
 pub use cache::{
-    Append, BLOCK_SIZE, BlockCopy, BlockPool, BlockTable, CacheLayout, LatentCache, Sequence, Slot,
+    Admission, Append, BLOCK_SIZE, BlockCopy, BlockPool, BlockTable, CacheLayout, LatentCache,
+    Sequence, Slot,
 };
 pub use device::{Candidate, Device};
 pub use dims::{MlaDims, kv_cache_bytes_per_token};

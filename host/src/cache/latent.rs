@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use super::growth::BlockCopy;
 use super::layout::CacheLayout;
-use super::pool::BlockCopy;
 use super::sequence::{Sequence, token_index};
 use crate::buffer::Buffer;
 use crate::check;

@@ -2,16 +2,30 @@
 //!
 //! [`BlockPool`], [`Sequence`] and [`BlockTable`] are bookkeeping on the host; [`LatentCache`] is the memory
 //! of one layer. One pool serves all layers: block `n` of a sequence is block `n` of every layer's cache.
+//!
+//! # Scheduling
+//! A runtime that asks first never runs out of blocks in the middle of a step:
+//! - [`BlockPool::blocks_to_append`] says what the running sequences need for the next steps;
+//! - [`BlockPool::admit`] takes in a new request only if that stays available, and finds what is cached of its
+//!   prompt if the pool was made [`with_prefix_index`](BlockPool::with_prefix_index);
+//! - [`BlockPool::can_append`] says whether the next step fits. If not, the runtime frees a sequence; what it had
+//!   [published](BlockPool::publish) is found again when the request comes back, unless it was needed meanwhile;
+//! - [`BlockPool::append_all`] makes room for the step in all sequences or in none.
 
+mod admission;
+mod growth;
 mod latent;
 mod layout;
 mod pool;
+mod prefix;
 mod sequence;
 mod table;
 
+pub use admission::Admission;
+pub use growth::{Append, BlockCopy};
 pub use latent::LatentCache;
 pub use layout::{BLOCK_SIZE, CacheLayout};
-pub use pool::{Append, BlockCopy, BlockPool};
+pub use pool::BlockPool;
 pub use sequence::{Sequence, Slot};
 pub use table::BlockTable;
 pub(crate) use table::checked_blocks;

@@ -1,43 +1,46 @@
 //! Who owns which block.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::layout::BLOCK_SIZE;
+use super::prefix::PrefixIndex;
 use super::sequence::Sequence;
 use crate::check;
 use crate::error::{Error, Result};
 
 /// The blocks of a cache: which are free, and how many sequences share each of the others.
 ///
-/// Sequences share blocks after a [`fork`](BlockPool::fork). A shared block is never written: the sequence
-/// that appends to a partly filled one gets a copy of its own first.
+/// Sequences share blocks after a [`fork`](BlockPool::fork), and those of a common prefix if the pool was made
+/// [`with_prefix_index`](BlockPool::with_prefix_index). A block that is shared or published is never written: the
+/// sequence that is to go on inside one gets a copy of its own first.
+///
+/// ```
+/// use oxmla::{BlockPool, BlockTable};
+///
+/// # fn main() -> oxmla::Result<()> {
+/// let mut pool = BlockPool::new(8)?;
+/// let mut first = pool.sequence();
+/// let _ = pool.append(&mut first, 100)?; // 64 tokens in one block, 36 in another
+/// let mut second = pool.fork(&first)?; // the same tokens in the same blocks
+/// let copy = pool.append(&mut second, 1)?.copy.expect("the last block is shared and not full");
+/// assert_eq!((copy.from, copy.to), (first.blocks()[1], second.blocks()[1]));
+/// assert_eq!(BlockTable::from_sequences(&[&first, &second])?.lengths(), [100, 101]);
+///
+/// pool.truncate(&mut second, 64)?; // the copy is free again
+/// pool.free(first)?;
+/// pool.free(second)?;
+/// assert_eq!(pool.available(), 8);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct BlockPool {
     id: u64,
-    /// Free blocks; the next one to be taken last.
+    /// Blocks that nobody holds and the index does not know; the next one to be taken last.
     free: Vec<i32>,
     /// Sequences that hold each block.
     holders: Vec<u32>,
-}
-
-/// What [`BlockPool::append`] did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use = "a block to copy must be copied in every layer's cache before the new rows are written"]
-pub struct Append {
-    /// The new tokens' positions in the sequence; [`Sequence::slot`] says where they lie.
-    pub positions: Range<usize>,
-    /// A block to copy first, because another sequence goes on using it.
-    pub copy: Option<BlockCopy>,
-}
-
-/// A copy of a whole block, to be made in the cache of every layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BlockCopy {
-    /// Id of the block to read.
-    pub from: i32,
-    /// Id of the block to write.
-    pub to: i32,
+    pub(super) index: Option<PrefixIndex>,
 }
 
 impl BlockPool {
@@ -49,7 +52,8 @@ impl BlockPool {
         check::range("blocks", blocks as i128, 1, i32::MAX)?;
         static POOLS: AtomicU64 = AtomicU64::new(0);
         let id = POOLS.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { id, free: (0..blocks as i32).rev().collect(), holders: vec![0; blocks] })
+        let free = (0..blocks as i32).rev().collect();
+        Ok(Self { id, free, holders: vec![0; blocks], index: None })
     }
 
     /// Blocks in all.
@@ -58,50 +62,15 @@ impl BlockPool {
         self.holders.len()
     }
 
-    /// Free blocks.
+    /// Blocks that no sequence holds, [`cached`](BlockPool::cached) ones included: those that can be taken.
     #[must_use]
     pub fn available(&self) -> usize {
-        self.free.len()
+        self.free.len() + self.cached()
     }
 
     /// A sequence without tokens.
     pub fn sequence(&self) -> Sequence {
         Sequence { pool: self.id, len: 0, blocks: Vec::new() }
-    }
-
-    /// Makes room for `tokens` more tokens at the end of `sequence`.
-    ///
-    /// # Errors
-    /// - [`Error::OutOfBlocks`] if too few blocks are free.
-    /// - [`Error::OutOfRange`] if the sequence would have more tokens than an `i32` can count.
-    /// - [`Error::SequenceOfAnotherPool`].
-    ///
-    /// In each case pool and sequence are as before.
-    pub fn append(&mut self, sequence: &mut Sequence, tokens: usize) -> Result<Append> {
-        self.check(sequence)?;
-        let start = sequence.len;
-        let len = start.checked_add(tokens).filter(|&len| len <= MAX_LEN).ok_or_else(|| {
-            let (max, got) = ((MAX_LEN - start) as i128, tokens as i128);
-            Error::OutOfRange { arg: "tokens", min: 0, max, got }
-        })?;
-        let shared = sequence.blocks.last().copied().filter(|&block| {
-            tokens > 0 && !start.is_multiple_of(BLOCK_SIZE) && self.holders[block as usize] > 1
-        });
-        let new_blocks = len.div_ceil(BLOCK_SIZE) - sequence.blocks.len();
-        let requested = new_blocks + usize::from(shared.is_some());
-        if requested > self.free.len() {
-            return Err(Error::OutOfBlocks { requested, available: self.free.len() });
-        }
-        let copy = shared.and_then(|from| {
-            let to = self.take()?;
-            self.release(from);
-            sequence.blocks.pop();
-            sequence.blocks.push(to);
-            Some(BlockCopy { from, to })
-        });
-        sequence.blocks.extend((0..new_blocks).filter_map(|_| self.take()));
-        sequence.len = len;
-        Ok(Append { positions: start..len, copy })
     }
 
     /// A second sequence with the same tokens, which shares all blocks of the first.
@@ -111,12 +80,12 @@ impl BlockPool {
     pub fn fork(&mut self, sequence: &Sequence) -> Result<Sequence> {
         self.check(sequence)?;
         for &block in &sequence.blocks {
-            self.holders[block as usize] += 1;
+            self.hold(block);
         }
         Ok(Sequence { pool: self.id, len: sequence.len, blocks: sequence.blocks.clone() })
     }
 
-    /// Forgets the tokens of `sequence` from `len` on.
+    /// Forgets the tokens of `sequence` from `len` on, such as speculative ones that were refused.
     ///
     /// # Errors
     /// [`Error::BeyondSequence`] if it has fewer, [`Error::SequenceOfAnotherPool`].
@@ -125,6 +94,7 @@ impl BlockPool {
         if len > sequence.len {
             return Err(Error::BeyondSequence { position: len, len: sequence.len });
         }
+        // Last block first: of a prefix that stays cached, the end is evicted before the beginning.
         for block in sequence.blocks.drain(len.div_ceil(BLOCK_SIZE)..).rev() {
             self.release(block);
         }
@@ -146,27 +116,51 @@ impl BlockPool {
         sequence.pool == self.id
     }
 
-    fn check(&self, sequence: &Sequence) -> Result<()> {
+    pub(super) fn check(&self, sequence: &Sequence) -> Result<()> {
         if self.owns(sequence) {
             return Ok(());
         }
         Err(Error::SequenceOfAnotherPool { sequence: sequence.pool, pool: self.id })
     }
 
-    fn take(&mut self) -> Option<i32> {
-        let block = self.free.pop()?;
+    /// Sequences that hold `block`.
+    pub(super) fn holders(&self, block: i32) -> usize {
+        self.holders[block as usize] as usize
+    }
+
+    /// One more sequence holds `block`.
+    pub(super) fn hold(&mut self, block: i32) {
+        let holders = &mut self.holders[block as usize];
+        if *holders == 0
+            && let Some(index) = &mut self.index
+        {
+            index.revive(block);
+        }
+        *holders += 1;
+    }
+
+    /// A block for one sequence: a free one, or else the cached one that has been of no use for longest.
+    pub(super) fn take(&mut self) -> Option<i32> {
+        let block = self.free.pop().or_else(|| self.index.as_mut()?.evict())?;
         self.holders[block as usize] = 1;
         Some(block)
     }
 
-    fn release(&mut self, block: i32) {
+    /// One sequence less holds `block`.
+    pub(super) fn release(&mut self, block: i32) {
         let holders = &mut self.holders[block as usize];
         *holders -= 1;
-        if *holders == 0 {
+        if *holders > 0 {
+            return;
+        }
+        let cached = self.index.as_mut().is_some_and(|index| index.retire(block));
+        if !cached {
             self.free.push(block);
         }
     }
-}
 
-/// Lengths travel to the kernels as `i32`.
-const MAX_LEN: usize = i32::MAX as usize;
+    /// Takes back blocks that the index has let go.
+    pub(super) fn reclaim(&mut self, blocks: impl IntoIterator<Item = i32>) {
+        self.free.extend(blocks);
+    }
+}

@@ -52,7 +52,16 @@ impl Sequence {
         if position >= self.len {
             return Err(Error::BeyondSequence { position, len: self.len });
         }
-        Ok(Slot { block: self.blocks[position / BLOCK_SIZE], offset: position % BLOCK_SIZE })
+        Ok(self.slot_at(position))
+    }
+
+    /// Where the tokens `positions` lie, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::BeyondSequence`].
+    pub fn slots(&self, positions: Range<usize>) -> Result<impl Iterator<Item = Slot>> {
+        self.check(&positions)?;
+        Ok(positions.map(|position| self.slot_at(position)))
     }
 
     /// The tokens `positions`, cut where a block ends or the next block does not follow in memory: first
@@ -61,13 +70,11 @@ impl Sequence {
     /// # Errors
     /// [`Error::BeyondSequence`].
     pub(super) fn runs(&self, positions: Range<usize>) -> Result<Vec<(Slot, usize)>> {
-        if positions.end > self.len {
-            return Err(Error::BeyondSequence { position: positions.end - 1, len: self.len });
-        }
+        self.check(&positions)?;
         let mut runs: Vec<(Slot, usize)> = Vec::new();
         let mut position = positions.start;
         while position < positions.end {
-            let slot = self.slot(position)?;
+            let slot = self.slot_at(position);
             let tokens = (BLOCK_SIZE - slot.offset).min(positions.end - position);
             match runs.last_mut() {
                 Some((first, len)) if follows(*first, *len, slot) => *len += tokens,
@@ -76,6 +83,22 @@ impl Sequence {
             position += tokens;
         }
         Ok(runs)
+    }
+
+    /// The block that the next token goes to, if there is one already.
+    pub(super) fn unfilled_block(&self) -> Option<i32> {
+        self.blocks.last().copied().filter(|_| !self.len.is_multiple_of(BLOCK_SIZE))
+    }
+
+    fn check(&self, positions: &Range<usize>) -> Result<()> {
+        if positions.end > self.len {
+            return Err(Error::BeyondSequence { position: positions.end - 1, len: self.len });
+        }
+        Ok(())
+    }
+
+    fn slot_at(&self, position: usize) -> Slot {
+        Slot { block: self.blocks[position / BLOCK_SIZE], offset: position % BLOCK_SIZE }
     }
 }
 
@@ -103,7 +126,11 @@ mod tests {
         assert_eq!(sequence.slot(0), Ok(Slot { block: 7, offset: 0 }));
         assert_eq!(sequence.slot(127), Ok(Slot { block: 3, offset: 63 }));
         assert_eq!(sequence.slot(129), Ok(Slot { block: 9, offset: 1 }));
-        assert_eq!(sequence.slot(130), Err(Error::BeyondSequence { position: 130, len: 130 }));
+        let beyond = Error::BeyondSequence { position: 130, len: 130 };
+        assert_eq!(sequence.slot(130), Err(beyond.clone()));
+        let slots: Result<Vec<_>> = sequence.slots(63..65).map(Iterator::collect);
+        assert_eq!(slots, Ok(vec![Slot { block: 7, offset: 63 }, Slot { block: 3, offset: 0 }]));
+        assert_eq!(sequence.slots(0..131).err(), Some(beyond));
     }
 
     #[test]
