@@ -9,6 +9,7 @@
 //! | `buffer`, `stream`, `staging` | memory, streams, copies in stream order |
 //! | `tensor_map`, `launch`, `decode` | one decode |
 //! | `graph`, `event` | work replayed, and its time |
+//! | `program` | kernels of a program's own: the command line's micro-benchmarks |
 //! | `foreign` | what programs have that work with a GPU already: their context, their memory |
 //!
 //! Everything that takes time or allocates happens when a [`CudaDevice`] is opened: compiling and loading the
@@ -34,6 +35,8 @@ mod info;
 mod launch;
 mod lazy;
 mod module;
+#[cfg(feature = "cli")]
+pub mod program;
 mod staging;
 mod stream;
 mod tensor_map;

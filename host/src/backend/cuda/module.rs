@@ -34,7 +34,7 @@ pub(super) struct DecodeKernels {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Function {
     pub handle: Handle,
-    pub geometry: &'static Kernel,
+    pub geometry: Kernel,
 }
 
 /// A loaded module and its entry points.
@@ -52,10 +52,7 @@ impl Kernels {
     /// # Errors
     /// [`Error::ModuleLoad`] with the log of the driver's compiler.
     pub(super) fn load(driver: &Driver) -> Result<Self> {
-        let module = Module::from_ptx(PTX, &[]).map_err(|error| {
-            let reason = driver.cust_error("cuModuleLoadDataEx", error);
-            Error::ModuleLoad { log: format!("{reason}\n{}", compiler_log(driver)) }
-        })?;
+        let module = load(driver, PTX)?;
         let function = |geometry| Function::find(driver, &module, geometry);
         Ok(Self {
             bf16: DecodeKernels {
@@ -81,7 +78,7 @@ impl Kernels {
 }
 
 impl Function {
-    fn find(driver: &Driver, module: &Module, geometry: &'static Kernel) -> Result<Self> {
+    pub(super) fn find(driver: &Driver, module: &Module, geometry: &Kernel) -> Result<Self> {
         let function = module.get_function(geometry.name).map_err(|error| {
             let reason = driver.cust_error("cuModuleGetFunction", error);
             Error::ModuleLoad { log: format!("{}: {reason}", geometry.name) }
@@ -94,14 +91,25 @@ impl Function {
         unsafe {
             driver.cuFuncSetAttribute(handle, MAX_DYNAMIC_SHARED_SIZE_BYTES, shared_bytes)?;
         }
-        Ok(Self { handle, geometry })
+        Ok(Self { handle, geometry: *geometry })
     }
 }
 
+/// Compiles and loads PTX into the current context.
+///
+/// # Errors
+/// [`Error::ModuleLoad`] with the log of the driver's compiler.
+pub(super) fn load(driver: &Driver, ptx: &str) -> Result<Module> {
+    Module::from_ptx(ptx, &[]).map_err(|error| {
+        let reason = driver.cust_error("cuModuleLoadDataEx", error);
+        Error::ModuleLoad { log: format!("{reason}\n{}", compiler_log(driver, ptx)) }
+    })
+}
+
 /// Loads once more, for the log that cust does not ask for.
-fn compiler_log(driver: &Driver) -> String {
+fn compiler_log(driver: &Driver, ptx: &str) -> String {
     const LOG_BYTES: usize = 16 << 10;
-    let Ok(image) = CString::new(PTX) else { return "the PTX contains a NUL".to_owned() };
+    let Ok(image) = CString::new(ptx) else { return "the PTX contains a NUL".to_owned() };
     let mut log = vec![0u8; LOG_BYTES];
     let mut names = [JIT_ERROR_LOG, JIT_ERROR_LOG_BYTES];
     // The size travels as a value in the place of a pointer.

@@ -36,7 +36,7 @@ enum Command {
     /// Decode tensors that a model has dumped, and compare the result
     Replay(replay::Args),
     /// Measure the time of a decode call
-    Bench(bench::Args),
+    Bench(Box<bench::Args>),
 }
 
 /// What a command has to say about results that it compared.

@@ -5,15 +5,20 @@ use oxmla::{Result, Stream};
 use oxmla_bench::Ceilings;
 
 use super::clock::Clock;
+use super::micro;
 
 /// Bytes copied to find the bandwidth of the memory.
 const COPY_BYTES: usize = 2 << 30;
 /// Copies of which the best counts.
 const COPIES: u32 = 10;
 
-/// The ceilings that this build has a kernel for; the others stay unknown.
+/// The ceilings. Those whose kernel does not do what it should stay unknown, which is said on standard error.
 pub fn measure(device: &CudaDevice, stream: &Stream) -> Result<Ceilings> {
-    Ok(Ceilings { copy_gbps: Some(copy_gbps(device, stream)?), ..Ceilings::default() })
+    let of_kernels = micro::ceilings(device, stream).unwrap_or_else(|error| {
+        eprintln!("oxmla: ceilings of reads and multiplies are unknown: {error:#}");
+        Ceilings::default()
+    });
+    Ok(Ceilings { copy_gbps: Some(copy_gbps(device, stream)?), ..of_kernels })
 }
 
 /// Bytes per second that a copy inside the memory reads and writes, in 10⁹: the best of several.

@@ -12,6 +12,8 @@ mod gpu;
 #[cfg(feature = "cuda")]
 mod host_time;
 #[cfg(feature = "cuda")]
+mod micro;
+#[cfg(feature = "cuda")]
 mod nvml;
 mod record;
 mod report;
@@ -23,7 +25,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
-use clap::{ValueEnum, value_parser};
+use clap::{Subcommand, ValueEnum, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use oxmla::{Device, Stream};
 use serde_json::Value;
@@ -37,7 +39,10 @@ use crate::backend::{AttentionType, BackendArgs};
 
 /// Arguments of `oxmla bench`.
 #[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Measure what the targets and the peers' rows are about, and print it beside them
     #[arg(value_enum, conflicts_with_all = [
         "batch", "heads", "kv_heads", "s_q", "seq_len", "dist", "dtype", "causal",
@@ -62,6 +67,13 @@ pub struct Args {
     /// Commit to note in the results [default: the one checked out here]
     #[arg(long, value_name = "HASH")]
     commit: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure what the card can do, with kernels that do one thing: launches, memory, L2, multiplies, merges
+    #[cfg(feature = "cuda")]
+    Micro(micro::Args),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -101,6 +113,15 @@ struct Sweep {
 
 /// Runs the measurements.
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
+    match &args.command {
+        #[cfg(feature = "cuda")]
+        Some(Command::Micro(args)) => micro::run(args, out),
+        _ => run_decode(args, out),
+    }
+}
+
+/// Measures decode calls.
+fn run_decode(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
     let device = args.backend.open()?;
     ensure!(!matches!(device, Device::Sim(_)), "what the simulator takes says nothing about a GPU");
     let stream = device.stream()?;

@@ -41,32 +41,36 @@ impl Report {
     pub fn print(&self, environment: &Environment, out: &mut dyn Write) -> io::Result<()> {
         let Some(table) = &self.table else { return Ok(()) };
         writeln!(out, "{}", table.trim_fmt())?;
-        let Environment { device, driver, cuda, version, commit, ceilings, empty_us, .. } =
-            environment;
-        write!(out, "{device}")?;
-        if let Some(cuda) = cuda {
-            let driver = driver.as_deref().unwrap_or("of unknown version");
-            write!(out, ", driver {driver} (CUDA {cuda})")?;
-        }
-        let commit = commit.as_deref().unwrap_or("unknown");
-        writeln!(out, "; oxmla {version}, commit {commit}")?;
-        let rates = [
-            (Ceiling::Read, "GB/s"),
-            (Ceiling::Copy, "GB/s (read + written)"),
-            (Ceiling::Multiply, "TFLOP/s"),
-            (Ceiling::SustainedMultiply, "TFLOP/s"),
-        ];
-        let known = rates.iter().filter_map(|(ceiling, unit)| {
-            Some(format!("{ceiling} {:.0} {unit}", ceilings.get(*ceiling)?))
-        });
-        let empty = empty_us
-            .map(|empty| format!("{empty:.1} µs between two events with nothing between them"));
-        let in_the_run: Vec<_> = known.chain(empty).collect();
-        if !in_the_run.is_empty() {
-            writeln!(out, "in the same run: {}", in_the_run.join(", "))?;
-        }
-        Ok(())
+        print_environment(environment, out)
     }
+}
+
+/// Prints what results were measured on.
+pub fn print_environment(environment: &Environment, out: &mut dyn Write) -> io::Result<()> {
+    let Environment { device, driver, cuda, version, commit, ceilings, empty_us, .. } = environment;
+    write!(out, "{device}")?;
+    if let Some(cuda) = cuda {
+        let driver = driver.as_deref().unwrap_or("of unknown version");
+        write!(out, ", driver {driver} (CUDA {cuda})")?;
+    }
+    let commit = commit.as_deref().unwrap_or("unknown");
+    writeln!(out, "; oxmla {version}, commit {commit}")?;
+    let rates = [
+        (Ceiling::Read, "GB/s"),
+        (Ceiling::Copy, "GB/s (read + written)"),
+        (Ceiling::Multiply, "TFLOP/s"),
+        (Ceiling::SustainedMultiply, "TFLOP/s"),
+    ];
+    let known = rates.iter().filter_map(|(ceiling, unit)| {
+        Some(format!("{ceiling} {:.0} {unit}", ceilings.get(*ceiling)?))
+    });
+    let empty =
+        empty_us.map(|empty| format!("{empty:.1} µs between two events with nothing between them"));
+    let in_the_run: Vec<_> = known.chain(empty).collect();
+    if !in_the_run.is_empty() {
+        writeln!(out, "in the same run: {}", in_the_run.join(", "))?;
+    }
+    Ok(())
 }
 
 fn titles(timings: &Timings) -> Vec<String> {
