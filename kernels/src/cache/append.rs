@@ -57,7 +57,7 @@ mod device {
         // SAFETY: `request` is less than `batch` where it is used.
         unsafe {
             let (request, end) = if offsets.is_null() {
-                let request = index / params.rows_per_request;
+                let request = index.checked_div(params.rows_per_request)?;
                 (request, (request + 1) * params.rows_per_request)
             } else {
                 let request = place::request_of(offsets, params.batch, index);

@@ -1,11 +1,14 @@
 //! The kernels in the SIMT machine.
 //!
 //! [`entry`] has the entry points, for a launch of one's own; [`DenseDecode`] is a whole decode step over host
-//! memory, launched as on the device.
+//! memory, launched as on the device, and [`AppendRows`], [`GatherRows`] and [`CopyBlocks`] are the launches that
+//! move cached rows.
 
+mod cache;
 pub mod entry;
 pub mod micro;
 mod step;
 
+pub use cache::{AppendRows, CopyBlocks, GatherRows};
 pub use oxmla_simt::Timing;
 pub use step::{DenseDecode, ElementType, Error};
