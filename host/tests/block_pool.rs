@@ -1,154 +1,10 @@
-//! The block pool under random use, checked against a model that keeps every sequence's tokens apart.
+//! What the block pool does, by example; `tests/sequences` has the random use.
 
-use std::collections::{HashMap, HashSet};
-
-use oxmla::{Append, BLOCK_SIZE, BlockCopy, BlockPool, BlockTable, Error, Result, Sequence};
+use oxmla::{Admission, BlockCopy, BlockPool, BlockTable, Error, Result};
 use proptest::prelude::*;
-
-#[derive(Clone, Debug)]
-enum Action {
-    New,
-    Append { sequence: usize, tokens: usize },
-    Fork { sequence: usize },
-    Truncate { sequence: usize, thousandths: usize },
-    Free { sequence: usize },
-}
-
-fn action() -> impl Strategy<Value = Action> {
-    let sequence = any::<usize>();
-    prop_oneof![
-        1 => Just(Action::New),
-        4 => (sequence, 0..200usize)
-            .prop_map(|(sequence, tokens)| Action::Append { sequence, tokens }),
-        2 => sequence.prop_map(|sequence| Action::Fork { sequence }),
-        2 => (sequence, 0..=1000usize)
-            .prop_map(|(sequence, thousandths)| Action::Truncate { sequence, thousandths }),
-        1 => sequence.prop_map(|sequence| Action::Free { sequence }),
-    ]
-}
-
-/// A pool, the memory that its blocks stand for, and what each sequence should find in it.
-struct Model {
-    pool: BlockPool,
-    memory: HashMap<(i32, usize), u64>,
-    sequences: Vec<(Sequence, Vec<u64>)>,
-    next_token: u64,
-}
-
-impl Model {
-    fn new(blocks: usize) -> Result<Self> {
-        let pool = BlockPool::new(blocks)?;
-        Ok(Self { pool, memory: HashMap::new(), sequences: Vec::new(), next_token: 0 })
-    }
-
-    fn apply(&mut self, action: &Action) -> Result<()> {
-        let index = |sequence: &usize| match self.sequences.len() {
-            0 => None,
-            len => Some(sequence % len),
-        };
-        match action {
-            Action::New => self.sequences.push((self.pool.sequence(), Vec::new())),
-            Action::Append { sequence, tokens } => {
-                if let Some(index) = index(sequence) {
-                    self.append(index, *tokens)?;
-                }
-            }
-            Action::Fork { sequence } => {
-                if let Some(index) = index(sequence) {
-                    let (sequence, tokens) = &self.sequences[index];
-                    let fork = (self.pool.fork(sequence)?, tokens.clone());
-                    self.sequences.push(fork);
-                }
-            }
-            Action::Truncate { sequence, thousandths } => {
-                if let Some(index) = index(sequence) {
-                    let (sequence, tokens) = &mut self.sequences[index];
-                    let len = tokens.len() * thousandths / 1000;
-                    self.pool.truncate(sequence, len)?;
-                    tokens.truncate(len);
-                }
-            }
-            Action::Free { sequence } => {
-                if let Some(index) = index(sequence) {
-                    self.pool.free(self.sequences.swap_remove(index).0)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn append(&mut self, index: usize, tokens: usize) -> Result<()> {
-        let (sequence, expected) = &mut self.sequences[index];
-        let available = self.pool.available();
-        let blocks = sequence.blocks().to_vec();
-        let Append { positions, copy } = match self.pool.append(sequence, tokens) {
-            Err(Error::OutOfBlocks { requested, available: reported }) => {
-                assert!(requested > available && reported == available);
-                assert_eq!(self.pool.available(), available, "a refused append takes no block");
-                assert_eq!((sequence.len(), sequence.blocks()), (expected.len(), &*blocks));
-                return Ok(());
-            }
-            other => other?,
-        };
-        assert_eq!(positions, expected.len()..expected.len() + tokens);
-        if let Some(BlockCopy { from, to }) = copy {
-            for offset in 0..BLOCK_SIZE {
-                if let Some(&token) = self.memory.get(&(from, offset)) {
-                    self.memory.insert((to, offset), token);
-                }
-            }
-        }
-        for position in positions {
-            let slot = sequence.slot(position)?;
-            self.memory.insert((slot.block, slot.offset), self.next_token);
-            expected.push(self.next_token);
-            self.next_token += 1;
-        }
-        Ok(())
-    }
-
-    /// Every sequence finds its tokens; every block is free or held, and none is both.
-    fn check(&self) -> Result<()> {
-        let mut held = HashSet::new();
-        for (sequence, tokens) in &self.sequences {
-            assert_eq!(sequence.len(), tokens.len());
-            assert_eq!(sequence.blocks().len(), tokens.len().div_ceil(BLOCK_SIZE));
-            for (position, token) in tokens.iter().enumerate() {
-                let slot = sequence.slot(position)?;
-                assert_eq!(self.memory.get(&(slot.block, slot.offset)), Some(token));
-            }
-            held.extend(sequence.blocks());
-        }
-        let ids = 0..self.pool.capacity() as i32;
-        assert!(held.iter().all(|block| ids.contains(block)));
-        assert_eq!(held.len() + self.pool.available(), self.pool.capacity());
-        Ok(())
-    }
-
-    fn free_everything(mut self) -> Result<()> {
-        for (sequence, _) in self.sequences.drain(..) {
-            self.pool.free(sequence)?;
-        }
-        assert_eq!(self.pool.available(), self.pool.capacity(), "blocks have leaked");
-        Ok(())
-    }
-}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
-
-    #[test]
-    fn no_block_is_leaked_or_handed_out_twice(
-        blocks in 1..40usize,
-        actions in prop::collection::vec(action(), 1..80),
-    ) {
-        let mut model = Model::new(blocks)?;
-        for action in &actions {
-            model.apply(action)?;
-            model.check()?;
-        }
-        model.free_everything()?;
-    }
 
     #[test]
     fn a_table_says_of_each_sequence_what_the_sequence_says(
@@ -200,6 +56,97 @@ fn a_full_block_is_never_copied() -> Result<()> {
 }
 
 #[test]
+fn the_last_of_all_that_share_a_block_keeps_it() -> Result<()> {
+    let mut pool = BlockPool::new(5)?;
+    let mut first = pool.sequence();
+    let _ = pool.append(&mut first, 70)?;
+    let (mut second, mut third) = (pool.fork(&first)?, pool.fork(&first)?);
+    let all = [(&first, 1), (&second, 1), (&third, 1)];
+    assert_eq!((pool.blocks_to_append(&all[..2])?, pool.blocks_to_append(&all)?), (2, 2));
+
+    let appends = pool.append_all(&mut [(&mut first, 1), (&mut second, 1), (&mut third, 1)])?;
+    let kept = third.blocks()[1];
+    let copies: Vec<_> = appends.iter().map(|append| append.copy).collect();
+    let copy = |to| Some(BlockCopy { from: kept, to });
+    assert_eq!(copies, [copy(first.blocks()[1]), copy(second.blocks()[1]), None]);
+    Ok(())
+}
+
+#[test]
+fn a_batch_gets_its_blocks_or_none() -> Result<()> {
+    let mut pool = BlockPool::new(3)?;
+    let (mut first, mut second) = (pool.sequence(), pool.sequence());
+    let refused = pool.append_all(&mut [(&mut first, 65), (&mut second, 65)]);
+    assert_eq!(refused, Err(Error::OutOfBlocks { requested: 4, available: 3 }));
+    assert!(!pool.can_append(&[(&first, 65), (&second, 65)])?);
+    assert_eq!((first.len(), second.len(), pool.available()), (0, 0, 3));
+    assert!(pool.can_append(&[(&first, 65), (&second, 64)])?);
+    assert_eq!(pool.append_all(&mut [(&mut first, 65), (&mut second, 64)])?.len(), 2);
+    Ok(())
+}
+
+#[test]
+fn a_published_block_is_copied_before_it_is_written() -> Result<()> {
+    let mut pool = BlockPool::with_prefix_index(2)?;
+    let mut sequence = pool.sequence();
+    let _ = pool.append(&mut sequence, 64)?;
+    pool.publish(&sequence, &[5; 64])?;
+    pool.truncate(&mut sequence, 60)?;
+    let published = sequence.blocks()[0];
+    let copy = pool.append(&mut sequence, 1)?.copy;
+    assert_eq!(copy, Some(BlockCopy { from: published, to: sequence.blocks()[0] }));
+    assert_eq!((pool.cached(), pool.available()), (1, 1));
+    assert_eq!(pool.cached_prefix(&[5; 100]).blocks(), [published]);
+    Ok(())
+}
+
+#[test]
+fn a_freed_request_comes_back_to_its_blocks() -> Result<()> {
+    let mut pool = BlockPool::with_prefix_index(4)?;
+    let prompt: Vec<u32> = (0..150).collect();
+    let Admission { sequence, positions } = pool.admit(&prompt, 1)?;
+    assert_eq!(positions, 0..150);
+    pool.publish(&sequence, &prompt)?;
+    let blocks = sequence.blocks().to_vec();
+    pool.free(sequence)?;
+    assert_eq!((pool.available(), pool.cached()), (4, 2));
+
+    let Admission { sequence, positions } = pool.admit(&prompt, 1)?;
+    assert_eq!((positions, &sequence.blocks()[..2]), (128..150, &blocks[..2]));
+    pool.free(sequence)?;
+    let other = pool.admit(&[9; 193], 0)?.sequence;
+    assert_eq!(
+        (pool.available(), pool.cached_tokens(&prompt)),
+        (0, 0),
+        "the pool needed all of it"
+    );
+    pool.free(other)
+}
+
+#[test]
+fn the_last_token_of_a_prompt_is_computed_anew() -> Result<()> {
+    let mut pool = BlockPool::with_prefix_index(4)?;
+    let first = pool.admit(&[1; 128], 0)?;
+    pool.publish(&first.sequence, &[1; 128])?;
+    assert_eq!(pool.cached_tokens(&[1; 128]), 128);
+    assert_eq!(pool.admit(&[1; 128], 0)?.positions, 64..128);
+    assert_eq!(pool.admit(&[], 0)?.positions, 0..0);
+    Ok(())
+}
+
+#[test]
+fn prefixes_are_forgotten() -> Result<()> {
+    let mut pool = BlockPool::with_prefix_index(2)?;
+    let sequence = pool.admit(&[1; 64], 0)?.sequence;
+    pool.publish(&sequence, &[1; 64])?;
+    pool.forget_prefixes();
+    assert_eq!((pool.cached_tokens(&[1; 64]), sequence.len()), (0, 64));
+    pool.free(sequence)?;
+    assert_eq!((pool.available(), pool.cached()), (2, 0));
+    Ok(())
+}
+
+#[test]
 fn refusals() -> Result<()> {
     let mut pool = BlockPool::new(2)?;
     let mut other = BlockPool::new(2)?;
@@ -216,12 +163,18 @@ fn refusals() -> Result<()> {
     };
     assert_eq!(pool.append(&mut sequence, usize::MAX).map(|_| ()), Err(too_many));
     let beyond = Error::BeyondSequence { position: 66, len: 65 };
-    assert_eq!(pool.truncate(&mut sequence, 66), Err(beyond));
+    assert_eq!(pool.truncate(&mut sequence, 66), Err(beyond.clone()));
+    assert_eq!(pool.publish(&sequence, &[0; 66]), Err(beyond));
+    let refused = pool.admit(&[0; 1], usize::MAX).map(|_| ());
+    assert_eq!(refused, Err(Error::OutOfBlocks { requested: usize::MAX, available: 0 }));
 
     let foreign = |result: Result<()>| {
         assert!(matches!(result, Err(Error::SequenceOfAnotherPool { .. })), "{result:?}");
     };
     foreign(other.append(&mut sequence, 1).map(|_| ()));
+    foreign(other.append_all(&mut [(&mut sequence, 1)]).map(|_| ()));
+    foreign(other.can_append(&[(&sequence, 1)]).map(|_| ()));
+    foreign(other.publish(&sequence, &[]));
     foreign(other.fork(&sequence).map(|_| ()));
     foreign(other.truncate(&mut sequence, 0));
     assert!(pool.owns(&sequence) && !other.owns(&sequence));
