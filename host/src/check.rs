@@ -33,6 +33,22 @@ pub fn dtype(arg: &'static str, got: DType, expected: DType) -> Result<()> {
     if got == expected { Ok(()) } else { Err(Error::DTypeMismatch { arg, expected, got }) }
 }
 
+/// Type of the elements of what a layer reads or writes.
+pub const fn float(arg: &'static str, got: DType) -> Result<()> {
+    match got {
+        DType::Bf16 | DType::F16 | DType::F32 => Ok(()),
+        DType::I32 => Err(Error::NotAFloat { arg, got }),
+    }
+}
+
+/// Stride of an axis, in elements.
+pub fn stride(arg: &'static str, axis: &'static str, got: usize, expected: usize) -> Result<()> {
+    if got == expected {
+        return Ok(());
+    }
+    Err(Error::StrideMismatch { arg, axis, expected, got })
+}
+
 /// Device of a tensor or a stream.
 pub fn location(arg: &'static str, got: Location, expected: Location) -> Result<()> {
     if got == expected { Ok(()) } else { Err(Error::LocationMismatch { arg, expected, got }) }

@@ -51,6 +51,14 @@ pub enum Error {
         /// Type it has.
         got: DType,
     },
+    /// Elements that are no floating-point numbers.
+    #[error("`{arg}` must be bf16, f16 or f32, but is {got}")]
+    NotAFloat {
+        /// The argument.
+        arg: &'static str,
+        /// Type it has.
+        got: DType,
+    },
     /// A stride that the device cannot follow.
     #[error("stride of axis {axis} of `{arg}` must be {expected} elements, but is {got}")]
     StrideMismatch {
@@ -169,6 +177,22 @@ pub enum Error {
         h_q: u32,
         /// KV heads.
         h_k: u32,
+    },
+    /// Query heads that do not divide evenly among the ranks of tensor parallelism.
+    #[error("{heads} heads cannot be divided among {world} ranks")]
+    UnevenShards {
+        /// Query heads of the layer.
+        heads: usize,
+        /// Ranks.
+        world: usize,
+    },
+    /// Query weights of the other kind than `q_lora_rank` asks for.
+    #[error("`q_lora_rank` asks for {expected}, but the weights have {got}")]
+    QueryWeightsMismatch {
+        /// The weights that it asks for.
+        expected: &'static str,
+        /// Those that there are.
+        got: &'static str,
     },
     /// Widths other than 512 latent and 64 rotary dimensions.
     #[error("latent and rope must be 512 and 64 dimensions, but are {latent} and {rope}")]
@@ -337,6 +361,14 @@ pub enum Error {
         name: String,
         /// The driver's description of it.
         detail: String,
+    },
+    /// An operation that the device has no kernel for yet.
+    #[error("{device} has no kernel for {operation} yet")]
+    NoKernel {
+        /// The operation.
+        operation: &'static str,
+        /// Name of the device.
+        device: String,
     },
     /// A kernel that broke a rule of the GPU, found by the simulator. The output is as it was.
     #[error("simulated kernel: {report}")]

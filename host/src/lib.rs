@@ -62,6 +62,7 @@
 //!   [`Device::cuda`] is [`Error::NoDriver`].
 //! - `sim`: the simulator, [`Device::simulator`], which runs the GPU's kernels on the CPU and finds what is wrong
 //!   with them.
+//! - `checkpoint`: [`checkpoint`], which loads [`layer`]s from Hugging Face checkpoints.
 //! - `cli`: the command line, `oxmla`; has `sim`.
 
 mod attention;
@@ -69,10 +70,13 @@ pub mod backend;
 mod buffer;
 pub mod cache;
 mod check;
+#[cfg(feature = "checkpoint")]
+pub mod checkpoint;
 mod device;
 mod dims;
 mod dtype;
 mod error;
+pub mod layer;
 pub mod plan;
 mod rope;
 mod stream;

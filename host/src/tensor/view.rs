@@ -193,6 +193,12 @@ impl<'a> TensorMut<'a> {
         Ok(Self::new(address, dtype, layout, location))
     }
 
+    /// The same elements, to read.
+    #[must_use]
+    pub const fn as_ref(&self) -> TensorRef<'_> {
+        TensorRef::new(self.address, self.dtype, self.layout, self.location)
+    }
+
     /// The same view, for a shorter time.
     #[must_use]
     pub const fn reborrow(&mut self) -> TensorMut<'_> {

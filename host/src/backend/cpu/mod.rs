@@ -1,8 +1,9 @@
 //! The CPU backend: the reference for every other, and good enough to try things out.
 
+pub(crate) mod cache;
 mod fast;
 mod half_float;
-mod matrix;
+pub(crate) mod matrix;
 pub(crate) mod memory;
 mod oracle;
 mod problem;
