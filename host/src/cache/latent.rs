@@ -10,7 +10,7 @@ use crate::check;
 use crate::device::Device;
 use crate::dtype::Element;
 use crate::error::{Error, Result};
-use crate::tensor::{TensorRef, byte_size};
+use crate::tensor::{TensorMut, TensorRef, byte_size};
 
 /// The memory of one layer's cached tokens: `[blocks, 64, h_k, 576]` on a device.
 ///
@@ -63,6 +63,14 @@ impl LatentCache {
         let shape = self.layout.shape(self.blocks).into();
         let (address, location) = (self.buffer.address(), self.buffer.location());
         TensorRef::contiguous(address, self.layout.dtype(), shape, location)
+    }
+
+    /// The cache as a tensor, to write: `[blocks, 64, h_k, 576]`.
+    #[must_use]
+    pub fn view_mut(&mut self) -> TensorMut<'_> {
+        let shape = self.layout.shape(self.blocks).into();
+        let (address, location) = (self.buffer.address(), self.buffer.location());
+        TensorMut::contiguous(address, self.layout.dtype(), shape, location)
     }
 
     /// The memory.

@@ -2,6 +2,8 @@
 //!
 //! [`BlockPool`], [`Sequence`] and [`BlockTable`] are bookkeeping on the host; [`LatentCache`] is the memory
 //! of one layer. One pool serves all layers: block `n` of a sequence is block `n` of every layer's cache.
+//! [`append`](append()), [`gather`](gather()) and [`copy_blocks`](copy_blocks()) move rows of it in the order of a
+//! stream.
 //!
 //! # Scheduling
 //! A runtime that asks first never runs out of blocks in the middle of a step:
@@ -13,19 +15,30 @@
 //! - [`BlockPool::append_all`] makes room for the step in all sequences or in none.
 
 mod admission;
+mod append;
+mod checks;
+mod copy;
+mod gather;
+#[cfg(any(feature = "cuda", test))]
+mod gpu_layout;
 mod growth;
 mod latent;
 mod layout;
 mod pool;
 mod prefix;
+mod runs;
 mod sequence;
 mod table;
 
 pub use admission::Admission;
+pub use append::{AppendRows, RmsNorm, append};
+pub use copy::{CopyBlocks, copy_blocks};
+pub use gather::{GatherRows, gather};
 pub use growth::{Append, BlockCopy};
 pub use latent::LatentCache;
 pub use layout::{BLOCK_SIZE, CacheLayout};
 pub use pool::BlockPool;
+pub(crate) use runs::{Place, Run, index_at};
 pub use sequence::{Sequence, Slot};
 pub use table::BlockTable;
 pub(crate) use table::checked_blocks;

@@ -5,6 +5,7 @@ mod planner;
 pub mod schedule;
 mod step;
 mod tables;
+mod views;
 #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "only GPUs have a workspace"))]
 mod workspace;
 

@@ -63,8 +63,12 @@ impl Tables {
         bytemuck::cast_slice(&self.values[..self.max_batch + batch * self.max_blocks])
     }
 
+    /// Where the lengths begin on the host.
+    pub fn address(&self) -> u64 {
+        self.values.as_ptr().expose_provenance() as u64
+    }
+
     /// Where the block ids begin, in bytes.
-    #[cfg(feature = "cuda")]
     pub const fn ids_offset(&self) -> u64 {
         (self.max_batch * size_of::<i32>()) as u64
     }

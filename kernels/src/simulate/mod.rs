@@ -10,5 +10,5 @@ pub mod micro;
 mod step;
 
 pub use cache::{AppendRows, CopyBlocks, GatherRows};
-pub use oxmla_simt::Timing;
+pub use oxmla_simt::{Launch, Timing};
 pub use step::{DenseDecode, ElementType, Error};

@@ -8,6 +8,7 @@
 //! | `device`, `info`, `module` | a GPU: primary context, what it says about itself, the kernels |
 //! | `buffer`, `stream`, `staging` | memory, streams, copies in stream order |
 //! | `tensor_map`, `launch`, `decode` | one decode |
+//! | `cache` | launches that move cached rows |
 //! | `graph`, `event` | work replayed, and its time |
 //! | `program` | kernels of a program's own: the command line's micro-benchmarks |
 //! | `foreign` | what programs have that work with a GPU already: their context, their memory |
@@ -24,6 +25,7 @@ compile_error!(
 );
 
 mod buffer;
+mod cache;
 mod context;
 mod decode;
 mod device;
@@ -42,6 +44,7 @@ mod stream;
 mod tensor_map;
 
 pub use buffer::CudaBuffer;
+pub(crate) use cache::{launch_append, launch_copy_blocks, launch_gather};
 pub(crate) use decode::{DecodeLaunch, launch_decode, launch_main_kernel};
 pub use device::{CudaDevice, MemoryInfo};
 pub use info::CudaInfo;

@@ -5,7 +5,8 @@ use std::ptr::null_mut;
 
 use cust::module::Module;
 use oxmla_kernels::launch::{
-    COMBINE_BF16, COMBINE_F16, DENSE_DECODE_BF16, DENSE_DECODE_F16, Kernel,
+    APPEND_BF16, APPEND_F16, COMBINE_BF16, COMBINE_F16, COPY_BLOCKS, DENSE_DECODE_BF16,
+    DENSE_DECODE_F16, GATHER, Kernel,
 };
 
 use super::driver::{
@@ -42,6 +43,10 @@ pub(super) struct Function {
 pub(super) struct Kernels {
     bf16: DecodeKernels,
     f16: DecodeKernels,
+    append_bf16: Function,
+    append_f16: Function,
+    gather: Function,
+    copy_blocks: Function,
     /// The functions above live in it.
     _module: Module,
 }
@@ -63,6 +68,10 @@ impl Kernels {
                 decode: function(&DENSE_DECODE_F16)?,
                 combine: function(&COMBINE_F16)?,
             },
+            append_bf16: function(&APPEND_BF16)?,
+            append_f16: function(&APPEND_F16)?,
+            gather: function(&GATHER)?,
+            copy_blocks: function(&COPY_BLOCKS)?,
             _module: module,
         })
     }
@@ -74,6 +83,25 @@ impl Kernels {
             DType::F16 => Ok(&self.f16),
             got => Err(Error::UnsupportedDType { arg: "kv_cache", got }),
         }
+    }
+
+    /// The kernel that appends to a cache of elements of type `dtype`.
+    pub(super) const fn append(&self, dtype: DType) -> Result<Function> {
+        match dtype {
+            DType::Bf16 => Ok(self.append_bf16),
+            DType::F16 => Ok(self.append_f16),
+            got => Err(Error::UnsupportedDType { arg: "kv_cache", got }),
+        }
+    }
+
+    /// The kernel that gathers cached rows.
+    pub(super) const fn gather(&self) -> Function {
+        self.gather
+    }
+
+    /// The kernel that copies blocks.
+    pub(super) const fn copy_blocks(&self) -> Function {
+        self.copy_blocks
     }
 }
 

@@ -4,10 +4,11 @@
 //! nothing wrote ends the call with [`Error::Simulation`], which says where. It is some thousand times slower
 //! than the CPU backend, and follows any strides.
 
+pub(crate) mod cache;
 mod packed;
 
 pub use oxmla_kernels::simulate::Timing;
-use oxmla_kernels::simulate::{DenseDecode, ElementType};
+use oxmla_kernels::simulate::{self, DenseDecode, ElementType};
 
 use self::packed::{Packed, Results};
 use crate::attention::Decode;
@@ -36,6 +37,10 @@ impl Simulator {
     pub const fn name(&self) -> &'static str {
         "simulated GPU"
     }
+
+    fn configure(self, launch: simulate::Launch) -> simulate::Launch {
+        launch.seed(self.seed).timing(self.timing)
+    }
 }
 
 /// Decode attention; the arguments have been checked.
@@ -55,10 +60,7 @@ pub(crate) fn decode(
     let (q, kv_cache) = (Packed::new(&args.q)?, Packed::new(&args.kv_cache)?);
     let (mut out, mut lse) = (Results::new(&args.out)?, Results::new(&args.lse)?);
     let step = DenseDecode {
-        element: match planner.config().dtype {
-            DType::F16 => ElementType::F16,
-            _ => ElementType::Bf16,
-        },
+        element: element(planner.config().dtype),
         s_q: plan.s_q(),
         h_q: dims.h_q(),
         h_k: dims.h_k(),
@@ -72,9 +74,20 @@ pub(crate) fn decode(
         causal: plan.mask() == Mask::Causal,
         parts: plan.parts(),
     };
-    step.run(|launch| launch.seed(simulator.seed).timing(simulator.timing))
-        .map_err(|error| Error::Simulation { report: error.to_string() })?;
+    step.run(|launch| simulator.configure(launch)).map_err(report)?;
     out.store(&args.out);
     lse.store(&args.lse);
     Ok(())
+}
+
+/// What the kernels call a type that has been checked.
+const fn element(dtype: DType) -> ElementType {
+    match dtype {
+        DType::F16 => ElementType::F16,
+        _ => ElementType::Bf16,
+    }
+}
+
+fn report(error: simulate::Error) -> Error {
+    Error::Simulation { report: error.to_string() }
 }

@@ -10,25 +10,27 @@ use crate::tensor::{TensorMut, TensorRef};
 /// What TMA needs of an address, in bytes.
 const ALIGNMENT: u64 = 16;
 
-/// A tensor of 16-bit elements to read, by their bits: where it is, or a copy if it has gaps or is not aligned.
-pub enum Packed<'a> {
-    InPlace(&'a [u16]),
+/// A tensor to read, by the bits of its elements: where it is, or a copy if it has gaps or is not aligned.
+pub enum Packed<'a, T> {
+    InPlace(&'a [T]),
     Copy(HostMemory),
 }
 
-impl<'a> Packed<'a> {
+impl<'a, T: bytemuck::Pod> Packed<'a, T> {
+    /// Elements of `tensor` are of the size of `T`.
+    ///
     /// # Errors
     /// [`Error::OutOfMemory`].
     pub fn new(tensor: &TensorRef<'a>) -> Result<Self> {
         let (shape, strides) = (tensor.shape(), tensor.strides());
         let len = shape.iter().product();
-        let start = ptr::with_exposed_provenance::<u16>(tensor.address() as usize);
+        let start = ptr::with_exposed_provenance::<T>(tensor.address() as usize);
         if is_packed(shape, strides) && tensor.address().is_multiple_of(ALIGNMENT) {
             // SAFETY: elements of a view of host memory, initialised and unchanged for its lifetime.
             return Ok(Self::InPlace(unsafe { std::slice::from_raw_parts(start, len) }));
         }
-        let mut copy = HostMemory::new(byte_len(len, size_of::<u16>())?)?;
-        let elements: &mut [u16] = bytemuck::cast_slice_mut(copy.as_mut_slice());
+        let mut copy = HostMemory::new(byte_len(len, size_of::<T>())?)?;
+        let elements: &mut [T] = bytemuck::cast_slice_mut(copy.as_mut_slice());
         for (element, offset) in elements.iter_mut().zip(offsets(shape, strides)) {
             // SAFETY: as above; the offset is that of an index inside the shape.
             *element = unsafe { start.add(offset).read() };
@@ -36,7 +38,7 @@ impl<'a> Packed<'a> {
         Ok(Self::Copy(copy))
     }
 
-    pub fn as_slice(&self) -> &[u16] {
+    pub fn as_slice(&self) -> &[T] {
         match self {
             Self::InPlace(elements) => elements,
             Self::Copy(copy) => bytemuck::cast_slice(copy.as_slice()),
@@ -58,6 +60,16 @@ impl<T: bytemuck::Pod> Results<T> {
         let mut memory = HostMemory::new(byte_len(len, size_of::<T>())?)?;
         memory.as_mut_slice().fill(0xff);
         Ok(Self { memory, element: PhantomData })
+    }
+
+    /// Room that holds what the tensor holds.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn with_content(tensor: &TensorMut<'_>) -> Result<Self> {
+        let mut results = Self::new(tensor)?;
+        results.as_mut_slice().copy_from_slice(Packed::new(&tensor.as_ref())?.as_slice());
+        Ok(results)
     }
 
     pub fn as_mut_slice(&mut self) -> &mut [T] {

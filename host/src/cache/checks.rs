@@ -1,0 +1,65 @@
+//! Checks of the tensors that cached rows go to and come from, which every device makes.
+
+use oxmla_kernels::decode::dense::config::D_QK;
+
+use super::layout::BLOCK_SIZE;
+use crate::check;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::tensor::{Location, TensorRef};
+
+/// Requests of a batch that the kernels' search can tell apart.
+const MAX_BATCH: i32 = 1 << 30;
+
+/// Location, type and alignment.
+pub fn tensor(
+    arg: &'static str,
+    tensor: &TensorRef<'_>,
+    location: Location,
+    dtype: DType,
+) -> Result<()> {
+    check::location(arg, tensor.location(), location)?;
+    check::dtype(arg, tensor.dtype(), dtype)?;
+    check::alignment(arg, tensor.address(), dtype.size())
+}
+
+/// A cache `[blocks, 64, h_k, 576]` of any number of KV heads.
+pub fn cache_of_heads(kv_cache: &TensorRef<'_>, location: Location) -> Result<()> {
+    const ARG: &str = "kv_cache";
+    let dtype = kv_cache.dtype();
+    if !dtype.is_attention_type() {
+        return Err(Error::UnsupportedDType { arg: ARG, got: dtype });
+    }
+    tensor(ARG, kv_cache, location, dtype)?;
+    check::rank(ARG, kv_cache.shape(), 4)?;
+    check::range("blocks", kv_cache.shape()[0] as i128, 0, i32::MAX)?;
+    check::axis(ARG, "block_size", kv_cache.shape()[1], BLOCK_SIZE)?;
+    check::axis(ARG, "d_qk", kv_cache.shape()[3], D_QK as usize)
+}
+
+/// A cache `[blocks, 64, 1, 576]`.
+pub fn cache(kv_cache: &TensorRef<'_>, location: Location) -> Result<()> {
+    cache_of_heads(kv_cache, location)?;
+    check::axis("kv_cache", "h_k", kv_cache.shape()[2], 1)
+}
+
+/// A block table `[batch, max_blocks] i32`; returns the batch.
+pub fn table(block_table: &TensorRef<'_>, location: Location) -> Result<usize> {
+    tensor("block_table", block_table, location, DType::I32)?;
+    check::rank("block_table", block_table.shape(), 2)?;
+    let [batch, columns] = [0, 1].map(|axis| block_table.shape()[axis]);
+    check::range("batch", batch as i128, 0, MAX_BATCH)?;
+    check::range("max_blocks", columns as i128, 0, i32::MAX)?;
+    Ok(batch)
+}
+
+/// Offsets `[batch + 1] i32`.
+pub fn offsets(
+    arg: &'static str,
+    offsets: &TensorRef<'_>,
+    location: Location,
+    batch: usize,
+) -> Result<()> {
+    tensor(arg, offsets, location, DType::I32)?;
+    check::shape(arg, offsets.shape(), [("batch + 1", batch + 1)])
+}
