@@ -20,7 +20,8 @@ pub struct Admission {
 impl BlockPool {
     /// Blocks that [`append_all`](BlockPool::append_all) takes for this batch, each sequence with the number of
     /// its new tokens. Several steps take no more than one with the tokens of all of them, whatever is admitted,
-    /// published or freed in between; only a fork of one of these sequences adds the block that it may copy.
+    /// published or freed in between; only forking one of these sequences, or truncating it inside a block that
+    /// is shared or published, can add a block to copy.
     ///
     /// # Errors
     /// [`Error::SequenceOfAnotherPool`](crate::Error::SequenceOfAnotherPool), and
