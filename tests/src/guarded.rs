@@ -43,6 +43,12 @@ impl<T: Pod + Send + Sync, const RANK: usize> Guarded<T, RANK> {
         Ok(guarded)
     }
 
+    /// Size of each axis, outermost first.
+    #[must_use]
+    pub const fn shape(&self) -> &[usize; RANK] {
+        &self.layout.shape
+    }
+
     /// Canaries everywhere again.
     ///
     /// # Errors

@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn packed_tensors_have_no_gaps() -> Result<()> {
         let numbers = [0f32; 400];
-        let tensor = |strides| TensorRef::with_strides(&numbers, &[2, 32, 2], &strides);
+        let tensor = |strides: [usize; 3]| TensorRef::with_strides(&numbers, &[2, 32, 2], &strides);
         assert_eq!(packed("x", &tensor([64, 2, 1])?, 4), Ok(()));
         assert!(packed("x", &tensor([66, 2, 1])?, 4).is_err());
         assert!(packed("x", &tensor([128, 4, 2])?, 4).is_err());

@@ -1,5 +1,6 @@
 //! What one decode step cannot show.
 
+mod cached_rows;
 mod memory;
 mod planner;
 mod poison;
@@ -38,6 +39,11 @@ pub const EVERY_DEVICE: &[Check] = &[
     Check { name: "poison", run: poison::stays_in_its_request },
     Check { name: "refusals", run: refusals::all },
     Check { name: "threads", run: threads::independent },
+    Check { name: "append", run: cached_rows::new_rows },
+    Check { name: "append-plan", run: cached_rows::rows_of_a_plan },
+    Check { name: "append-out-of-place", run: cached_rows::rows_without_a_place },
+    Check { name: "gather", run: cached_rows::gathered_rows },
+    Check { name: "copy-blocks", run: cached_rows::copied_blocks },
 ];
 
 /// What a GPU must pass beside that.
