@@ -53,6 +53,7 @@ pub const GPU: &[Check] = &[
     Check { name: "graph-refuses-plan", run: graph::stream_out_of_capture },
     Check { name: "streams", run: streams::foreign_and_default },
     Check { name: "decode-allocates-nothing", run: host_path::allocations },
+    Check { name: "cache-allocates-nothing", run: cached_rows::allocations },
     Check { name: "decode-host-time", run: host_path::time },
     Check { name: "far-pool", run: far_pool::beyond_two_billion_elements },
 ];

@@ -2,7 +2,11 @@
 
 mod append;
 mod blocks;
+#[cfg(feature = "gpu")]
+mod host_path;
 mod step;
 
 pub use append::{new_rows, rows_of_a_plan, rows_without_a_place};
 pub use blocks::{copied_blocks, gathered_rows};
+#[cfg(feature = "gpu")]
+pub use host_path::allocations;

@@ -1,6 +1,8 @@
 //! `oxmla bench`: how long a decode call takes.
 
 mod beside;
+#[cfg(feature = "cuda")]
+mod cache;
 mod case;
 #[cfg(feature = "cuda")]
 mod ceilings;
@@ -74,6 +76,9 @@ enum Command {
     /// Measure what the card can do, with kernels that do one thing: launches, memory, L2, multiplies, merges
     #[cfg(feature = "cuda")]
     Micro(micro::Args),
+    /// Measure how long it takes to append to the cache, to gather from it, and to copy its blocks
+    #[cfg(feature = "cuda")]
+    Cache(cache::Args),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -116,6 +121,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
     match &args.command {
         #[cfg(feature = "cuda")]
         Some(Command::Micro(args)) => micro::run(args, out),
+        #[cfg(feature = "cuda")]
+        Some(Command::Cache(args)) => cache::run(args, out),
         _ => run_decode(args, out),
     }
 }

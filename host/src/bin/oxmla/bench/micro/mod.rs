@@ -8,7 +8,7 @@ mod memory;
 mod merge;
 mod pattern;
 mod ring;
-mod row;
+pub mod row;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ use super::{record, report};
 use crate::Verdict;
 
 /// What `cargo xtask ptx` made of the micro-benchmarks of the `oxmla-kernels` crate.
-const PTX: &str = include_str!("../../../../../ptx/oxmla_micro_sm90a.ptx");
+pub const PTX: &str = include_str!("../../../../../ptx/oxmla_micro_sm90a.ptx");
 
 /// Launches that a median is taken of.
 const REPEAT: u32 = 7;

@@ -1,0 +1,37 @@
+//! Copies of whole blocks.
+
+use oxmla::DType;
+use oxmla::cache::{BLOCK_SIZE, CopyBlocks, copy_blocks};
+use oxmla_kernels::cache::copy::CTAS_PER_HEAD;
+
+use super::pages::{Pages, ROW_BYTES};
+use super::{Bench, Case};
+use crate::bench::micro::row::Row;
+
+/// Blocks to copy.
+const COPIES: [usize; 5] = [1, 8, 64, 512, 2048];
+
+/// The `copy_blocks` benchmark: from the near half of the cache to the far half.
+pub fn run(bench: &Bench<'_>) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for copies in COPIES {
+        let mut pages = Pages::new(bench.device, 2 * copies, BLOCK_SIZE)?;
+        let pairs: Vec<i32> =
+            (0..copies as i32).flat_map(|from| [from, from + copies as i32]).collect();
+        let pairs = bench.device.upload(&pairs)?;
+        let case = Case {
+            benchmark: "copy_blocks",
+            name: format!("{copies} blocks"),
+            bytes: 2 * copies * BLOCK_SIZE * ROW_BYTES,
+            ctas: copies as u32 * CTAS_PER_HEAD,
+        };
+        rows.push(bench.row(case, || {
+            let args = CopyBlocks {
+                pairs: pairs.view(DType::I32, &[copies, 2])?,
+                kv_cache: pages.cache.view_mut(),
+            };
+            copy_blocks(bench.device, bench.stream.as_ref(), args)
+        })?);
+    }
+    Ok(rows)
+}
