@@ -38,7 +38,8 @@
 //!
 //! # One step
 //! 1. [`BlockPool::append`] gives each request room for its new tokens; their rows go into every layer's
-//!    cache, by [`LatentCache::write_rows`] or by the runtime's own kernel.
+//!    cache: from the device's memory by [`cache::append`](cache::append()), after [`Planner::plan`] and before
+//!    [`decode`]; from the host's by [`LatentCache::write_rows`]; or by the runtime's own kernel.
 //! 2. [`Planner::plan`] checks lengths and block table, and puts them where the kernels find them.
 //! 3. [`decode`] runs once per layer with the same [`DecodePlan`]. On a GPU it allocates nothing and waits for
 //!    nothing, so that it can be captured in a graph.
