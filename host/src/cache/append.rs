@@ -5,7 +5,7 @@ use oxmla_kernels::cache::abi::AppendParams;
 use oxmla_kernels::decode::dense::config::{D_LATENT, D_ROPE};
 
 use super::checks;
-#[cfg(any(feature = "cuda", test))]
+#[cfg(feature = "cuda")]
 use super::gpu_layout;
 use super::runs::{self, Run};
 use crate::backend::cpu;
@@ -156,7 +156,7 @@ impl AppendRows<'_> {
     }
 
     /// Refuses layouts that the kernel cannot follow.
-    #[cfg(any(feature = "cuda", test))]
+    #[cfg(feature = "cuda")]
     fn check_gpu_layout(&self) -> Result<()> {
         gpu_layout::cache(&self.kv_cache.as_ref())?;
         gpu_layout::rows("latent", &self.latent, 16)?;

@@ -4,7 +4,7 @@
 use oxmla_kernels::cache::abi::CopyBlocksParams;
 
 use super::checks;
-#[cfg(any(feature = "cuda", test))]
+#[cfg(feature = "cuda")]
 use super::gpu_layout;
 use super::runs::index_at;
 use crate::backend::cpu;
@@ -95,7 +95,7 @@ impl CopyBlocks<'_> {
     }
 
     /// Refuses layouts that the kernel cannot follow.
-    #[cfg(any(feature = "cuda", test))]
+    #[cfg(feature = "cuda")]
     fn check_gpu_layout(&self) -> Result<()> {
         gpu_layout::cache_of_blocks(&self.kv_cache.as_ref())?;
         gpu_layout::packed("pairs", &self.pairs, 4)

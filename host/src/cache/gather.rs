@@ -5,7 +5,7 @@ use oxmla_kernels::cache::abi::GatherParams;
 use oxmla_kernels::decode::dense::config::D_QK;
 
 use super::checks;
-#[cfg(any(feature = "cuda", test))]
+#[cfg(feature = "cuda")]
 use super::gpu_layout;
 use super::runs::{self, Run};
 use crate::backend::cpu;
@@ -88,7 +88,7 @@ impl GatherRows<'_> {
     }
 
     /// Refuses layouts that the kernel cannot follow.
-    #[cfg(any(feature = "cuda", test))]
+    #[cfg(feature = "cuda")]
     fn check_gpu_layout(&self) -> Result<()> {
         gpu_layout::cache(&self.kv_cache)?;
         gpu_layout::rows("out", &self.out.as_ref(), 16)?;

@@ -1,6 +1,5 @@
 //! What the loads and stores of the cache kernels need of a tensor's layout.
 
-#[cfg(feature = "cuda")]
 use oxmla_kernels::cache::abi::Pages;
 
 use crate::check;
@@ -54,7 +53,6 @@ pub fn table(block_table: &TensorRef<'_>) -> Result<()> {
 }
 
 /// Cache and table as the kernels take them.
-#[cfg(feature = "cuda")]
 pub fn pages(kv_cache: &TensorRef<'_>, block_table: &TensorRef<'_>) -> Pages {
     Pages {
         cache: kv_cache.address(),

@@ -19,7 +19,7 @@ mod append;
 mod checks;
 mod copy;
 mod gather;
-#[cfg(any(feature = "cuda", test))]
+#[cfg(feature = "cuda")]
 mod gpu_layout;
 mod growth;
 mod latent;
