@@ -9,7 +9,7 @@
 //! let checkpoint = Checkpoint::open("DeepSeek-V2-Lite")?;
 //! let device = Device::cpu();
 //! let layers = (0..checkpoint.layers())
-//!     .map(|layer| checkpoint.attention(&device, layer, HeadShard::WHOLE, &mut |_| {}))
+//!     .map(|layer| checkpoint.attention(&device, layer, DType::Bf16, HeadShard::WHOLE, &mut |_| {}))
 //!     .collect::<Result<Vec<_>, _>>()?;
 //! # Ok(())
 //! # }
@@ -37,6 +37,7 @@ pub use self::error::CheckpointError;
 use self::index::Index;
 use self::weights::LayerTensors;
 use crate::device::Device;
+use crate::dtype::DType;
 use crate::layer::{HeadShard, MlaAttention, MlaConfig};
 
 /// Result of everything that reads a checkpoint.
@@ -83,8 +84,8 @@ impl Checkpoint {
         self.layers
     }
 
-    /// Loads the attention of layer number `layer`, of its heads those of `shard`. `progress` is called whenever
-    /// another weight is on the device.
+    /// Loads the attention of layer number `layer`, of its heads those of `shard`, for queries and a cache of type
+    /// `dtype`. `progress` is called whenever another weight is on the device.
     ///
     /// # Errors
     /// - [`CheckpointError::MissingTensor`], [`CheckpointError::WrongShape`], [`CheckpointError::WrongType`] and
@@ -94,6 +95,7 @@ impl Checkpoint {
         &self,
         device: &Device,
         layer: usize,
+        dtype: DType,
         shard: HeadShard,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<MlaAttention> {
@@ -102,12 +104,12 @@ impl Checkpoint {
             .map_err(of_layer)?;
         let tensors = LayerTensors::read(&self.index, &self.config, layer)?;
         let weights = tensors.weights().map_err(of_layer)?;
-        let (mut done, total) = (0, weights.bytes_of_rank(shard.world()));
+        let (mut done, total) = (0, weights.bytes_of_rank(dtype, shard.world()));
         let mut count = |bytes| {
             done += bytes;
             progress(Progress { done, total });
         };
-        MlaAttention::with_progress(device, &self.config, &weights, shard, &mut count)
+        MlaAttention::with_progress(device, &self.config, &weights, dtype, shard, &mut count)
             .map_err(of_layer)
     }
 }

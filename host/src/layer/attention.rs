@@ -9,7 +9,8 @@ use super::weight::Weight;
 use super::weights::{MlaWeights, QueryWeights};
 use crate::device::Device;
 use crate::dims::MlaDims;
-use crate::error::Result;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
 use crate::tensor::TensorRef;
 
 /// One attention layer, or one rank's heads of it, on a device.
@@ -19,10 +20,12 @@ pub struct MlaAttention {
     pub(super) operations: Box<dyn Operations>,
     pub(super) config: MlaConfig,
     pub(super) dims: MlaDims,
+    /// Type of queries, cache, and what attention writes.
+    pub(super) dtype: DType,
     pub(super) query: Query,
     /// `[576, hidden]`.
     pub(super) kv_a: Weight,
-    /// `[1, 512]`.
+    /// `[1, 512]` of type `dtype`.
     pub(super) kv_a_norm: Weight,
     /// W_UK: `[heads · nope, 512]`.
     pub(super) w_uk: Weight,
@@ -50,7 +53,8 @@ pub(super) enum Query {
 
 impl MlaAttention {
     /// The layer with these weights, of which it copies the heads of `shard` to `device`. W_UK and W_UV are split
-    /// out of `kv_b_proj`. Weights keep their type.
+    /// out of `kv_b_proj`. `dtype` is the type of queries and cache, bf16 or f16; weights keep their type, but for
+    /// `kv_a_layernorm`, which gets that of the cache.
     ///
     /// # Errors
     /// - [`Error::NoKernel`](crate::Error::NoKernel) on a GPU.
@@ -58,6 +62,7 @@ impl MlaAttention {
     ///   [`Error::UnsupportedHeads`](crate::Error::UnsupportedHeads),
     ///   [`Error::UnsupportedWidths`](crate::Error::UnsupportedWidths) if `config` makes no sense or is not
     ///   supported, [`Error::UnevenShards`](crate::Error::UnevenShards).
+    /// - [`Error::UnsupportedDType`](crate::Error::UnsupportedDType) if `dtype` is neither bf16 nor f16.
     /// - [`Error::QueryWeightsMismatch`](crate::Error::QueryWeightsMismatch),
     ///   [`Error::RankMismatch`](crate::Error::RankMismatch),
     ///   [`Error::ShapeMismatch`](crate::Error::ShapeMismatch), [`Error::NotAFloat`](crate::Error::NotAFloat),
@@ -68,9 +73,10 @@ impl MlaAttention {
         device: &Device,
         config: &MlaConfig,
         weights: &MlaWeights<'_>,
+        dtype: DType,
         shard: HeadShard,
     ) -> Result<Self> {
-        Self::with_progress(device, config, weights, shard, &mut |_| {})
+        Self::with_progress(device, config, weights, dtype, shard, &mut |_| {})
     }
 
     /// As [`MlaAttention::new`]; `progress` is told the bytes of each weight that is on the device.
@@ -78,10 +84,14 @@ impl MlaAttention {
         device: &Device,
         config: &MlaConfig,
         weights: &MlaWeights<'_>,
+        dtype: DType,
         shard: HeadShard,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Self> {
         let operations = operations::of(device)?;
+        if !dtype.is_attention_type() {
+            return Err(Error::UnsupportedDType { arg: "dtype", got: dtype });
+        }
         config.check()?;
         weights.check(config)?;
         let heads = shard.heads(config.num_attention_heads)?;
@@ -105,7 +115,7 @@ impl MlaAttention {
         Ok(Self {
             query,
             kv_a: upload.whole(kv_a_proj_with_mqa)?,
-            kv_a_norm: upload.whole(kv_a_layernorm)?,
+            kv_a_norm: upload.vector_as(kv_a_layernorm, dtype)?,
             w_uk: upload.part(kv_b_proj, of_each_head(0..nope), latent.clone())?,
             w_uv: upload.part(kv_b_proj, of_each_head(nope..nope + v), latent)?,
             o: upload.part(o_proj, 0..config.hidden_size, heads.start * v..heads.end * v)?,
@@ -113,6 +123,7 @@ impl MlaAttention {
             operations,
             config: config.clone(),
             dims,
+            dtype,
         })
     }
 
@@ -133,6 +144,12 @@ impl MlaAttention {
     #[must_use]
     pub const fn dims(&self) -> MlaDims {
         self.dims
+    }
+
+    /// Type of queries and cache: what its planner and its cache are to be made for.
+    #[must_use]
+    pub const fn dtype(&self) -> DType {
+        self.dtype
     }
 
     /// Bytes of the weights on the device.
@@ -166,14 +183,20 @@ impl Upload<'_> {
         self.part(weight, rows, 0..columns)
     }
 
+    fn vector_as(&mut self, weight: &TensorRef<'_>, dtype: DType) -> Result<Weight> {
+        Weight::upload_vector_as(self.device, weight, dtype).inspect(|weight| self.tell(weight))
+    }
+
+    fn tell(&mut self, weight: &Weight) {
+        (self.progress)(weight.len_bytes());
+    }
+
     fn part(
         &mut self,
         weight: &TensorRef<'_>,
         rows: impl Iterator<Item = usize> + Clone,
         columns: Range<usize>,
     ) -> Result<Weight> {
-        let weight = Weight::upload(self.device, weight, rows, columns)?;
-        (self.progress)(weight.len_bytes());
-        Ok(weight)
+        Weight::upload(self.device, weight, rows, columns).inspect(|weight| self.tell(weight))
     }
 }

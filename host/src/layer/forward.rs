@@ -1,11 +1,13 @@
 //! The run of a layer.
 
+use std::ops::Range;
+
 use super::attention::{MlaAttention, Query};
 use super::operations::{Norm, Tokens};
 use super::scratch::{LayerScratch, Widths};
 use super::weight::Weight;
 use crate::attention::{self, Decode};
-use crate::cache::BLOCK_SIZE;
+use crate::cache::{self, AppendRows, BLOCK_SIZE, RmsNorm};
 use crate::check;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -64,7 +66,9 @@ impl MlaAttention {
             return Ok(());
         }
         self.query(stream, &tokens, hidden, rope, scratch)?;
-        self.append(stream, &tokens, hidden, rope, scratch, kv_cache.reborrow())?;
+        let kv = scratch.kv.view_mut(self.dtype, &[tokens.count(), scratch.widths.kv])?;
+        self.operations.project(stream, hidden, &self.kv_a, kv)?;
+        self.append(planner, plan, stream, rope, scratch, kv_cache.reborrow())?;
         self.attend(planner, plan, stream, scratch, &kv_cache)?;
         self.output(stream, &tokens, scratch, out)
     }
@@ -107,26 +111,35 @@ impl MlaAttention {
         }
         let q = scratch.q.view(activation, &[count, heads, self.config.qk_head_dim()])?;
         let shape = [count, heads, self.dims.d_qk() as usize];
-        let absorbed = scratch.absorbed.view_mut(scratch.dtype, &shape)?;
+        let absorbed = scratch.absorbed.view_mut(self.dtype, &shape)?;
         operations.absorb(stream, tokens, q, &self.w_uk, rope, absorbed)
     }
 
-    /// The tokens' rows of the cache from hidden states.
+    /// The tokens' rows of the cache from `scratch.kv`.
     fn append(
         &self,
+        planner: &Planner,
+        plan: &DecodePlan,
         stream: StreamRef<'_>,
-        tokens: &Tokens<'_>,
-        hidden: TensorRef<'_>,
         rope: TensorRef<'_>,
-        scratch: &mut LayerScratch,
+        scratch: &LayerScratch,
         kv_cache: TensorMut<'_>,
     ) -> Result<()> {
-        let (activation, shape) =
-            (self.operations.activation(), [tokens.count(), scratch.widths.kv]);
-        let kv = scratch.kv.view_mut(activation, &shape)?;
-        self.operations.project(stream, hidden, &self.kv_a, kv)?;
-        let kv = scratch.kv.view(activation, &shape)?;
-        self.operations.append(stream, tokens, kv, self.norm(&self.kv_a_norm), rope, kv_cache)
+        let tokens = plan.batch() * plan.s_q() as usize;
+        let kv = scratch.kv.view(self.dtype, &[tokens, scratch.widths.kv])?;
+        let (latent, width) = (self.dims.latent() as usize, self.dims.d_qk() as usize);
+        let weight = self.kv_a_norm.vector();
+        let args = AppendRows {
+            latent: columns(&kv, 0..latent)?,
+            rope: columns(&kv, latent..width)?,
+            norm: Some(RmsNorm { weight, eps: self.config.rms_norm_eps as f32 }),
+            rotations: Some(rope),
+            lengths: planner.lengths(plan)?,
+            block_table: planner.block_table(plan)?,
+            offsets: None,
+            kv_cache,
+        };
+        cache::append(&self.device, stream, args)
     }
 
     /// `scratch.o` from `scratch.absorbed`.
@@ -141,9 +154,9 @@ impl MlaAttention {
         let (batch, s_q, heads) = (plan.batch(), plan.s_q() as usize, self.dims.h_q() as usize);
         let (d_qk, d_v) = (self.dims.d_qk() as usize, self.dims.d_v() as usize);
         let args = Decode {
-            q: scratch.absorbed.view(scratch.dtype, &[batch, s_q, heads, d_qk])?,
+            q: scratch.absorbed.view(self.dtype, &[batch, s_q, heads, d_qk])?,
             kv_cache: kv_cache.as_ref(),
-            out: scratch.o.view_mut(scratch.dtype, &[batch, s_q, heads, d_v])?,
+            out: scratch.o.view_mut(self.dtype, &[batch, s_q, heads, d_v])?,
             lse: scratch.lse.view_mut(DType::F32, &[batch, heads, s_q])?,
             softmax_scale: self.config.softmax_scale(),
         };
@@ -160,7 +173,7 @@ impl MlaAttention {
     ) -> Result<()> {
         let (count, heads) = (tokens.count(), self.dims.h_q() as usize);
         let (activation, v) = (self.operations.activation(), self.config.v_head_dim);
-        let o = scratch.o.view(scratch.dtype, &[count, heads, self.dims.d_v() as usize])?;
+        let o = scratch.o.view(self.dtype, &[count, heads, self.dims.d_v() as usize])?;
         let values = scratch.values.view_mut(activation, &[count, heads, v])?;
         self.operations.expand(stream, o, &self.w_uv, values)?;
         let values = scratch.values.view(activation, &[count, heads * v])?;
@@ -191,7 +204,8 @@ impl MlaAttention {
 
         check::axis("planner", "h_q", config.dims.h_q() as usize, self.dims.h_q() as usize)?;
         check::axis("planner", "h_k", config.dims.h_k() as usize, self.dims.h_k() as usize)?;
-        check::dtype("scratch", scratch.dtype, config.dtype)?;
+        check::dtype("planner", config.dtype, self.dtype)?;
+        check::dtype("scratch", scratch.dtype, self.dtype)?;
         scratch.check_widths(&Widths::of(self))?;
         if tokens.count() > scratch.max_tokens {
             let (limit, got) = (scratch.max_tokens, tokens.count());
@@ -232,5 +246,15 @@ impl MlaAttention {
         check::alignment("kv_cache", kv_cache.address(), kv_cache.dtype().size())?;
         check::alignment("rope", rope.address(), DType::F32.size())?;
         check::alignment("out", out.address(), out.dtype().size())
+    }
+}
+
+/// Columns of a matrix.
+fn columns<'a>(matrix: &TensorRef<'a>, columns: Range<usize>) -> Result<TensorRef<'a>> {
+    let address = matrix.address_at([0, columns.start]) as u64;
+    let shape = [matrix.shape()[0], columns.len()];
+    // SAFETY: elements of the matrix, for as long as it is borrowed.
+    unsafe {
+        TensorRef::from_raw(address, matrix.dtype(), &shape, matrix.strides(), matrix.location())
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! hidden [tokens, hidden] ─┬─ q_proj, or q_a_proj → RMS norm → q_b_proj ─► q [tokens, heads, nope + rope]
 //!                          │                          absorb: · W_UK, rotate ─► q [tokens, heads, 576] ─┐
-//!                          └─ kv_a_proj_with_mqa ─► RMS norm, rotate, round ─► paged cache ─────────────┤
+//!                          └─ kv_a_proj_with_mqa ─► append: RMS norm, rotate ───► paged cache ──────────┤
 //!                                                                                               decode ◄┘
 //! out [tokens, hidden] ◄─ o_proj ◄─ [tokens, heads · v] ◄─ expand: · W_UV ◄─ o [tokens, heads, 512] ◄───┘
 //! ```
@@ -31,8 +31,8 @@
 //! #     o_proj: weight(&[64, 2 * 128])?,
 //! # };
 //! let device = Device::cpu();
-//! let layer = MlaAttention::new(&device, &config, &weights, HeadShard::WHOLE)?;
-//! let mut scratch = LayerScratch::new(&device, &layer, DType::Bf16, 100)?;
+//! let layer = MlaAttention::new(&device, &config, &weights, DType::Bf16, HeadShard::WHOLE)?;
+//! let mut scratch = LayerScratch::new(&layer, 100)?;
 //! let rope = device.upload(&config.rope.table(4096))?;
 //!
 //! let mut pool = BlockPool::new(32)?;
@@ -62,10 +62,10 @@
 //! ```
 //!
 //! # Devices
-//! On the CPU, products and sums are in f32 whatever the weights are; what attention reads (queries, cache) and
-//! writes is rounded to the planner's type, bf16 or f16, and nothing else is. The simulator runs attention, the
-//! CPU the rest. For GPUs the matrix products have no kernel yet: [`Error::NoKernel`](crate::Error::NoKernel)
-//! says so before any weight is read.
+//! On the CPU, products and sums are in f32 whatever the weights are. What goes into the cache is rounded to the
+//! layer's type, bf16 or f16, before its norm and after its rotation, as on a GPU; queries and what attention writes
+//! once. The simulator attends and appends, the CPU does the rest. For GPUs the matrix products have no kernel yet:
+//! [`Error::NoKernel`](crate::Error::NoKernel) says so before any weight is read.
 
 mod attention;
 mod config;

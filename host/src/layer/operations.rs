@@ -1,10 +1,9 @@
-//! What a device does for a layer beside attention: the seam between the layer and the devices.
+//! What a device does for a layer beside attention and the cache: the seam between the layer and the devices.
 
 use std::fmt::Debug;
 
 use super::host::Host;
 use super::weight::Weight;
-use crate::cache::{BLOCK_SIZE, Slot};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
@@ -41,18 +40,6 @@ pub trait Operations: Debug + Send + Sync {
         w_uk: &Weight,
         rope: TensorRef<'_>,
         absorbed: TensorMut<'_>,
-    ) -> Result<()>;
-
-    /// Puts the tokens into the cache: `kv [tokens, 576]`, the latent normalised as in `normalise`, the rest
-    /// rotated.
-    fn append(
-        &self,
-        stream: StreamRef<'_>,
-        tokens: &Tokens<'_>,
-        kv: TensorRef<'_>,
-        norm: Norm<'_>,
-        rope: TensorRef<'_>,
-        kv_cache: TensorMut<'_>,
     ) -> Result<()>;
 
     /// Values from what attention wrote, `o [tokens, heads, 512]`: `values [tokens, heads, v] = o · W_UVᵀ`, head
@@ -119,13 +106,6 @@ impl<'a> Tokens<'a> {
     pub fn position(&self, token: usize) -> Option<usize> {
         let length = self.lengths()[token / self.s_q] as usize;
         (length + token % self.s_q).checked_sub(self.s_q)
-    }
-
-    /// Where a token lies in the cache.
-    pub fn slot(&self, token: usize) -> Option<Slot> {
-        let position = self.position(token)?;
-        let block = self.planner.tables().ids(token / self.s_q)[position / BLOCK_SIZE];
-        Some(Slot { block, offset: position % BLOCK_SIZE })
     }
 
     fn lengths(&self) -> &[i32] {

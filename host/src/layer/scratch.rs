@@ -3,9 +3,8 @@
 use super::attention::{MlaAttention, Query};
 use crate::buffer::Buffer;
 use crate::check;
-use crate::device::Device;
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tensor::byte_size;
 
 /// What a layer keeps between its operations, for steps of up to `max_tokens` tokens. Layers that run one after the
@@ -19,7 +18,7 @@ pub struct LayerScratch {
     pub(super) q_compressed: Buffer,
     /// `[tokens, heads, nope + rope]`.
     pub(super) q: Buffer,
-    /// `[tokens, 576]`.
+    /// `[tokens, 576]`, for the cache.
     pub(super) kv: Buffer,
     /// `[tokens, heads, 576]`, for attention.
     pub(super) absorbed: Buffer,
@@ -63,22 +62,16 @@ impl Widths {
 }
 
 impl LayerScratch {
-    /// Scratch on `device` for layers of the sizes of `layer`, whose queries and cache are of type `dtype`, for
-    /// steps of up to `max_tokens` tokens, all requests together.
+    /// Scratch for layers of the sizes, the type and the device of `layer`, for steps of up to `max_tokens` tokens,
+    /// all requests together.
     ///
     /// # Errors
-    /// [`Error::UnsupportedDType`] unless `dtype` is bf16 or f16, [`Error::OutOfRange`] without tokens,
-    /// [`Error::SizeOverflow`], [`Error::OutOfMemory`], or [`Error::Driver`].
-    pub fn new(
-        device: &Device,
-        layer: &MlaAttention,
-        dtype: DType,
-        max_tokens: usize,
-    ) -> Result<Self> {
-        if !dtype.is_attention_type() {
-            return Err(Error::UnsupportedDType { arg: "dtype", got: dtype });
-        }
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) without tokens,
+    /// [`Error::SizeOverflow`](crate::Error::SizeOverflow), [`Error::OutOfMemory`](crate::Error::OutOfMemory), or
+    /// [`Error::Driver`](crate::Error::Driver).
+    pub fn new(layer: &MlaAttention, max_tokens: usize) -> Result<Self> {
         check::range("max_tokens", max_tokens as i128, 1, i32::MAX)?;
+        let (device, dtype) = (&layer.device, layer.dtype);
         let activation = layer.operations.activation();
         let widths = Widths::of(layer);
         let alloc = |width, dtype| device.alloc(byte_size("scratch", dtype, &[max_tokens, width])?);
@@ -88,7 +81,7 @@ impl LayerScratch {
             widths,
             q_compressed: alloc(widths.q_compressed, activation)?,
             q: alloc(widths.q, activation)?,
-            kv: alloc(widths.kv, activation)?,
+            kv: alloc(widths.kv, dtype)?,
             absorbed: alloc(widths.absorbed, dtype)?,
             o: alloc(widths.o, dtype)?,
             lse: alloc(widths.heads, DType::F32)?,

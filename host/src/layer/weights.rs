@@ -2,6 +2,8 @@
 
 use super::config::MlaConfig;
 use crate::check;
+#[cfg(feature = "checkpoint")]
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::tensor::{Location, TensorRef};
 
@@ -42,9 +44,9 @@ pub enum QueryWeights<'a> {
 }
 
 impl MlaWeights<'_> {
-    /// Bytes of the heads that one of `world` ranks has, and of what every rank has.
+    /// Bytes on the device: of the heads that one of `world` ranks has, and of what every rank has.
     #[cfg(feature = "checkpoint")]
-    pub(crate) fn bytes_of_rank(&self, world: usize) -> usize {
+    pub(crate) fn bytes_of_rank(&self, dtype: DType, world: usize) -> usize {
         let bytes = |weight: &TensorRef<'_>| {
             weight.shape().iter().product::<usize>() * weight.dtype().size()
         };
@@ -57,7 +59,7 @@ impl MlaWeights<'_> {
         (of_heads + bytes(&self.kv_b_proj) + bytes(&self.o_proj)) / world
             + of_all
             + bytes(&self.kv_a_proj_with_mqa)
-            + bytes(&self.kv_a_layernorm)
+            + self.kv_a_layernorm.shape()[0] * dtype.size()
     }
 
     /// Refuses weights that are not those of a layer of `config`.

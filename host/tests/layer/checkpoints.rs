@@ -34,7 +34,7 @@ fn copy(name: &str) -> TempDir {
 
 fn open(directory: &Path) -> Result<MlaAttention, CheckpointError> {
     let checkpoint = Checkpoint::open(directory)?;
-    checkpoint.attention(&Device::cpu(), LAYER, HeadShard::WHOLE, &mut |_| {})
+    checkpoint.attention(&Device::cpu(), LAYER, DType::F16, HeadShard::WHOLE, &mut |_| {})
 }
 
 /// The error of a checkpoint, with the directory left out.
@@ -154,7 +154,8 @@ fn a_damaged_file_and_a_directory_without_weights() {
 fn a_layer_that_the_model_has_not() {
     let checkpoint = Checkpoint::open(golden("direct_f16")).unwrap();
     let load = |layer| {
-        let loaded = checkpoint.attention(&Device::cpu(), layer, HeadShard::WHOLE, &mut |_| {});
+        let loaded =
+            checkpoint.attention(&Device::cpu(), layer, DType::F16, HeadShard::WHOLE, &mut |_| {});
         loaded.unwrap_err().to_string()
     };
     assert_eq!(load(2), "layer 2: `layer` must be from 0 to 1, but is 2");
@@ -205,10 +206,8 @@ fn scaled_blocks_are_the_weights_that_they_stand_for() {
         find(entries, "kv_b_proj").bytes = bits.iter().enumerate().flat_map(value).collect();
     });
     let hidden: Vec<f32> = (0..3 * 40).map(|i| (i % 7) as f32 - 3.0).collect();
-    let of = |directory: &TempDir| {
-        run(&open(directory.path()).unwrap(), DType::F16, &hidden, &[3]).unwrap()
-    };
+    let of = |directory: &TempDir| run(&open(directory.path()).unwrap(), &hidden, &[3]).unwrap();
     assert_eq!(distance(&of(&scaled), &of(&plain)), 0.0);
-    let golden = run(&open(&golden("compressed_yarn_bf16")).unwrap(), DType::F16, &hidden, &[3]);
+    let golden = run(&open(&golden("compressed_yarn_bf16")).unwrap(), &hidden, &[3]);
     assert!(distance(&of(&plain), &golden.unwrap()) > 0.1);
 }

@@ -6,8 +6,9 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::runner::{distance, golden, load, run};
 
-/// What rounding of queries, cache and attention's output to 8 and to 11 bits leaves is 2.9 % and 0.46 %.
-const TOLERANCES: [(DType, f32); 2] = [(DType::Bf16, 0.04), (DType::F16, 0.006)];
+/// What rounding of queries, rows of the cache (twice, as on a GPU) and attention's output to 8 and to 11 bits leaves
+/// is 4.0 % and 0.83 %; an eps of 0.05 too much in the norms makes 22 %.
+const TOLERANCES: [(DType, f32); 2] = [(DType::Bf16, 0.06), (DType::F16, 0.012)];
 
 /// Hidden states, and the layer's output.
 fn expected(name: &str) -> (Vec<f32>, Vec<f32>) {
@@ -27,9 +28,9 @@ fn expected(name: &str) -> (Vec<f32>, Vec<f32>) {
 
 fn check(chunks: &[usize]) {
     for name in ["compressed_yarn_bf16", "direct_f16"] {
-        let (layer, (hidden, expected)) = (load(name), expected(name));
+        let (hidden, expected) = expected(name);
         for (dtype, tolerance) in TOLERANCES {
-            let out = run(&layer, dtype, &hidden, chunks).unwrap();
+            let out = run(&load(name, dtype), &hidden, chunks).unwrap();
             let distance = distance(&out, &expected);
             assert!(distance < tolerance, "{name}, {dtype}, chunks {chunks:?}: {distance}");
         }

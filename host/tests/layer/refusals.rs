@@ -29,9 +29,9 @@ struct Case {
 
 impl Case {
     fn new() -> Self {
-        let layer = load("direct_f16");
+        let layer = load("direct_f16", DType::Bf16);
         Self {
-            scratch: LayerScratch::new(layer.device(), &layer, DType::Bf16, 2).unwrap(),
+            scratch: LayerScratch::new(&layer, 2).unwrap(),
             planner: PlannerConfig {
                 dims: layer.dims(),
                 dtype: DType::Bf16,
@@ -111,28 +111,27 @@ fn positions_beyond_the_rotary_table() {
 fn planners_and_scratch_of_other_layers() {
     let planner = refused(|case| case.planner.dims = MlaDims::new(4, 1).unwrap());
     assert_eq!(planner, wrong_size("planner", "h_q", 2, 4));
-    let scratch = refused(|case| case.planner.dtype = DType::F16);
-    let expected = Error::DTypeMismatch { arg: "scratch", expected: DType::F16, got: DType::Bf16 };
-    assert_eq!(scratch, expected);
+    let planner = refused(|case| case.planner.dtype = DType::F16);
+    let wrong_type = |arg| Error::DTypeMismatch { arg, expected: DType::Bf16, got: DType::F16 };
+    assert_eq!(planner, wrong_type("planner"));
+    let half = load("direct_f16", DType::F16);
+    let scratch = refused(|case| case.scratch = LayerScratch::new(&half, 2).unwrap());
+    assert_eq!(scratch, wrong_type("scratch"));
     let small = refused(|case| {
-        case.scratch = LayerScratch::new(&Device::cpu(), &case.layer, DType::Bf16, 1).unwrap();
+        case.scratch = LayerScratch::new(&case.layer, 1).unwrap();
     });
     assert_eq!(small, Error::Capacity { quantity: "tokens", limit: 1, got: 2 });
-    let other = load("compressed_yarn_bf16");
+    let other = load("compressed_yarn_bf16", DType::Bf16);
     let scratch = refused(|case| {
-        case.scratch = LayerScratch::new(&Device::cpu(), &other, DType::Bf16, 2).unwrap();
+        case.scratch = LayerScratch::new(&other, 2).unwrap();
     });
     assert_eq!(scratch, wrong_size("scratch", "heads", 2, 4));
 }
 
 #[test]
-fn scratch_that_no_attention_reads() {
-    let layer = load("direct_f16");
-    let new = |dtype, tokens| {
-        LayerScratch::new(&Device::cpu(), &layer, dtype, tokens).map(|_| ()).unwrap_err()
-    };
-    assert_eq!(new(DType::F32, 1), Error::UnsupportedDType { arg: "dtype", got: DType::F32 });
-    assert!(matches!(new(DType::F16, 0), Error::OutOfRange { arg: "max_tokens", .. }));
+fn scratch_without_tokens() {
+    let refused = LayerScratch::new(&load("direct_f16", DType::Bf16), 0);
+    assert!(matches!(refused, Err(Error::OutOfRange { arg: "max_tokens", .. })));
 }
 
 #[test]
@@ -156,7 +155,8 @@ fn weights() -> Result<()> {
         o_proj: zeros(&[8, 2 * 6])?,
     };
     let new = |config: &MlaConfig, weights| {
-        MlaAttention::new(&Device::cpu(), config, weights, HeadShard::WHOLE).map(|_| ())
+        let whole = HeadShard::WHOLE;
+        MlaAttention::new(&Device::cpu(), config, weights, DType::F16, whole).map(|_| ())
     };
     assert_eq!(new(&config, &good), Ok(()));
     let wrong = MlaWeights { kv_b_proj: zeros(&[2 * 9, 512])?, ..good };
@@ -171,7 +171,10 @@ fn weights() -> Result<()> {
     assert_eq!(new(&compressed, &good), Err(error));
     let wide = MlaConfig { kv_lora_rank: 256, ..config.clone() };
     assert_eq!(new(&wide, &good), Err(Error::UnsupportedWidths { latent: 256, rope: 64 }));
-    let negative = MlaConfig { rms_norm_eps: -1.0, ..config };
+    let negative = MlaConfig { rms_norm_eps: -1.0, ..config.clone() };
     assert!(matches!(new(&negative, &good), Err(Error::InvalidNumber { arg: "rms_norm_eps", .. })));
+    let single =
+        MlaAttention::new(&Device::cpu(), &config, &good, DType::F32, HeadShard::WHOLE).map(|_| ());
+    assert_eq!(single, Err(Error::UnsupportedDType { arg: "dtype", got: DType::F32 }));
     Ok(())
 }

@@ -16,14 +16,13 @@ pub struct Runner<'a> {
     pub planner: Planner,
     pub scratch: LayerScratch,
     pub pool: BlockPool,
-    pub dtype: DType,
     cache: Buffer,
     rope: Buffer,
 }
 
 impl<'a> Runner<'a> {
-    pub fn new(layer: &'a MlaAttention, dtype: DType) -> Result<Self> {
-        let (device, dims) = (layer.device(), layer.dims());
+    pub fn new(layer: &'a MlaAttention) -> Result<Self> {
+        let (device, dims, dtype) = (layer.device(), layer.dims(), layer.dtype());
         let config = PlannerConfig {
             dims,
             dtype,
@@ -39,9 +38,8 @@ impl<'a> Runner<'a> {
         Ok(Self {
             layer,
             planner: Planner::new(device, config)?,
-            scratch: LayerScratch::new(device, layer, dtype, TOKENS)?,
+            scratch: LayerScratch::new(layer, TOKENS)?,
             pool: BlockPool::new(BLOCKS)?,
-            dtype,
             cache,
             rope: device.upload(&layer.config().rope.table(TOKENS))?,
         })
@@ -58,7 +56,7 @@ impl<'a> Runner<'a> {
         let plan = self.planner.plan(stream, step)?;
         let args = Forward {
             hidden: TensorRef::from_slice(hidden, &shape)?,
-            kv_cache: self.cache.view_mut(self.dtype, &[BLOCKS, BLOCK_SIZE, 1, 576])?,
+            kv_cache: self.cache.view_mut(self.layer.dtype(), &[BLOCKS, BLOCK_SIZE, 1, 576])?,
             rope: self.rope.view(DType::F32, &[TOKENS, ROPE_PAIRS, 2])?,
             scratch: &mut self.scratch,
             out: TensorMut::from_slice(&mut out, &shape)?,
@@ -76,14 +74,9 @@ impl<'a> Runner<'a> {
 }
 
 /// Runs a layer on one request, as long as `hidden`, in chunks of the given sizes; the last one repeats.
-pub fn run(
-    layer: &MlaAttention,
-    dtype: DType,
-    hidden: &[f32],
-    chunks: &[usize],
-) -> Result<Vec<f32>> {
+pub fn run(layer: &MlaAttention, hidden: &[f32], chunks: &[usize]) -> Result<Vec<f32>> {
     let width = layer.config().hidden_size;
-    let mut runner = Runner::new(layer, dtype)?;
+    let mut runner = Runner::new(layer)?;
     let mut request = runner.pool.sequence();
     let (mut rest, mut out) = (hidden, Vec::new());
     let mut sizes = chunks.iter().chain(std::iter::repeat(&chunks[chunks.len() - 1]));
@@ -105,10 +98,10 @@ pub fn golden(name: &str) -> std::path::PathBuf {
 pub const LAYER: usize = 1;
 
 /// The CPU's layer of a golden checkpoint.
-pub fn load(name: &str) -> MlaAttention {
+pub fn load(name: &str, dtype: DType) -> MlaAttention {
     let checkpoint = oxmla::checkpoint::Checkpoint::open(golden(name)).unwrap();
     let whole = oxmla::layer::HeadShard::WHOLE;
-    checkpoint.attention(&Device::cpu(), LAYER, whole, &mut |_| {}).unwrap()
+    checkpoint.attention(&Device::cpu(), LAYER, dtype, whole, &mut |_| {}).unwrap()
 }
 
 /// Largest difference, as a share of the root mean square of what is expected.

@@ -23,7 +23,7 @@ fn hidden(seed: u64, tokens: usize) -> Vec<f32> {
 #[test]
 fn outputs_of_all_ranks_add_up_to_the_whole() -> Result<()> {
     let hidden = hidden(1, 70);
-    let whole = run(&load(NAME), DType::F16, &hidden, &[50, 20])?;
+    let whole = run(&load(NAME, DType::F16), &hidden, &[50, 20])?;
     let checkpoint = Checkpoint::open(golden(NAME)).unwrap();
     for world in [2, 4] {
         let mut sum = vec![0.0; whole.len()];
@@ -31,12 +31,14 @@ fn outputs_of_all_ranks_add_up_to_the_whole() -> Result<()> {
             let shard = HeadShard::new(rank, world)?;
             let mut last = None;
             let layer = checkpoint
-                .attention(&Device::cpu(), LAYER, shard, &mut |progress| last = Some(progress))
+                .attention(&Device::cpu(), LAYER, DType::F16, shard, &mut |progress| {
+                    last = Some(progress)
+                })
                 .unwrap();
             assert_eq!(layer.dims().h_q() as usize, 4 / world);
             let last = last.unwrap();
             assert_eq!((last.done, last.total), (layer.weight_bytes(), layer.weight_bytes()));
-            let part = run(&layer, DType::F16, &hidden, &[50, 20])?;
+            let part = run(&layer, &hidden, &[50, 20])?;
             assert!(distance(&part, &whole) > 0.1, "rank {rank} of {world} has all of the output");
             sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
         }
@@ -49,8 +51,8 @@ fn outputs_of_all_ranks_add_up_to_the_whole() -> Result<()> {
 /// Requests of a batch are not to see each other: each must get what it gets alone.
 #[test]
 fn a_batch_is_its_requests() -> Result<()> {
-    let layer = load(NAME);
-    let mut runner = Runner::new(&layer, DType::F16)?;
+    let layer = load(NAME, DType::F16);
+    let mut runner = Runner::new(&layer)?;
     let inputs = [hidden(2, 64 + 2), hidden(3, 10 + 2), hidden(4, 2)];
     let mut requests: Vec<_> = inputs.iter().map(|_| runner.pool.sequence()).collect();
     let mut last = Vec::new();
@@ -64,7 +66,7 @@ fn a_batch_is_its_requests() -> Result<()> {
     }
     let out = runner.step(&requests.iter().collect::<Vec<_>>(), 2, &last)?;
     for (input, out) in inputs.iter().zip(out.chunks_exact(2 * HIDDEN)) {
-        let alone = run(&layer, DType::F16, input, &[input.len() / HIDDEN])?;
+        let alone = run(&layer, input, &[input.len() / HIDDEN])?;
         let distance = distance(out, &alone[alone.len() - 2 * HIDDEN..]);
         assert!(distance < 1e-3, "{distance}");
     }
@@ -74,10 +76,10 @@ fn a_batch_is_its_requests() -> Result<()> {
 /// Of a request shorter than `s_q` the first tokens do not exist, whatever their hidden states are.
 #[test]
 fn tokens_before_the_first_are_nothing() -> Result<()> {
-    let layer = load(NAME);
+    let layer = load(NAME, DType::F16);
     let input = hidden(5, 1);
-    let alone = run(&layer, DType::F16, &input, &[1])?;
-    let mut runner = Runner::new(&layer, DType::F16)?;
+    let alone = run(&layer, &input, &[1])?;
+    let mut runner = Runner::new(&layer)?;
     let (mut request, empty) = (runner.pool.sequence(), runner.pool.sequence());
     let _ = runner.pool.append(&mut request, 1)?;
     let mut padded = hidden(6, 6);
@@ -95,11 +97,12 @@ fn tokens_before_the_first_are_nothing() -> Result<()> {
 #[test]
 fn the_simulator_agrees() -> Result<()> {
     let checkpoint = Checkpoint::open(golden(NAME)).unwrap();
-    let simulated =
-        checkpoint.attention(&Device::simulator(), LAYER, HeadShard::WHOLE, &mut |_| {}).unwrap();
+    let simulated = checkpoint
+        .attention(&Device::simulator(), LAYER, DType::Bf16, HeadShard::WHOLE, &mut |_| {})
+        .unwrap();
     let hidden = hidden(7, 66);
-    let expected = run(&load(NAME), DType::Bf16, &hidden, &[63, 3])?;
-    let got = run(&simulated, DType::Bf16, &hidden, &[63, 3])?;
+    let expected = run(&load(NAME, DType::Bf16), &hidden, &[63, 3])?;
+    let got = run(&simulated, &hidden, &[63, 3])?;
     let distance = distance(&got, &expected);
     assert!(distance < 0.02, "{distance}");
     Ok(())

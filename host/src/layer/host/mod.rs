@@ -1,6 +1,5 @@
 //! The operations of a layer on the CPU: in f32, on all threads of rayon's pool.
 
-mod cached;
 mod heads;
 mod norm;
 mod project;
@@ -49,19 +48,6 @@ impl Operations for Host {
         absorbed: TensorMut<'_>,
     ) -> Result<()> {
         heads::absorb(tokens, &q, &w_uk.view(), &rope, &absorbed);
-        Ok(())
-    }
-
-    fn append(
-        &self,
-        _: StreamRef<'_>,
-        tokens: &Tokens<'_>,
-        kv: TensorRef<'_>,
-        norm: Norm<'_>,
-        rope: TensorRef<'_>,
-        kv_cache: TensorMut<'_>,
-    ) -> Result<()> {
-        cached::append(tokens, &kv, norm, &rope, &kv_cache);
         Ok(())
     }
 

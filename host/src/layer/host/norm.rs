@@ -8,7 +8,8 @@ use crate::tensor::TensorMut;
 
 /// Normalises each row of `x [tokens, width]`.
 pub fn normalise_rows(x: &TensorMut<'_>, norm: Norm<'_>) {
-    let weight = weight(norm);
+    // SAFETY: a weight that the layer has made.
+    let weight = unsafe { rows::load_matrix(&norm.weight.view()) };
     (0..x.shape()[0]).into_par_iter().for_each_init(
         || vec![0.0; weight.len()],
         |row, token| {
@@ -22,14 +23,8 @@ pub fn normalise_rows(x: &TensorMut<'_>, norm: Norm<'_>) {
     );
 }
 
-/// The weight of a norm.
-pub fn weight(norm: Norm<'_>) -> Vec<f32> {
-    // SAFETY: a weight that the layer has made.
-    unsafe { rows::load_matrix(&norm.weight.view()) }
-}
-
 /// `row · weight / sqrt(mean(row²) + eps)`.
-pub fn normalise(row: &mut [f32], weight: &[f32], eps: f32) {
+fn normalise(row: &mut [f32], weight: &[f32], eps: f32) {
     let squares: f64 = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
     let scale = (squares / row.len() as f64 + f64::from(eps)).sqrt().recip() as f32;
     row.iter_mut().zip(weight).for_each(|(x, weight)| *x *= scale * weight);
