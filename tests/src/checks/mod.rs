@@ -1,6 +1,6 @@
 //! What one decode step cannot show.
 
-mod cached_rows;
+pub mod cached_rows;
 mod memory;
 mod planner;
 mod poison;

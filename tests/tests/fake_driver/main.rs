@@ -1,6 +1,7 @@
 //! The host's share of the work on a GPU, on any machine: with a driver that counts its calls, fails when it is
 //! told to, and has kernels that do nothing.
 
+mod cached_rows;
 mod contexts;
 mod cost;
 mod fake;
