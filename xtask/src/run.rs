@@ -41,8 +41,17 @@ pub fn test(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     if args.gpu {
         cargo.args(["run", "--release", "--package", "oxmla-tests", "--features", "gpu"]);
         cargo.args(["--bin", "gpu-suite", "--"]);
-    } else {
-        cargo.args(["test", "--workspace", "--all-features"]);
+        return process::run(cargo.args(&args.rest.arguments));
     }
-    process::run(cargo.args(&args.rest.arguments))
+    cargo.args(["test", "--workspace", "--all-features"]);
+    process::run(cargo.args(&args.rest.arguments))?;
+    beside_candle(workspace, args)
+}
+
+/// Runs the tests against candle, which are a workspace of their own.
+fn beside_candle(workspace: &Workspace, args: &TestArgs) -> Result<()> {
+    let mut cargo = process::cargo();
+    cargo.current_dir(&workspace.root);
+    cargo.args(["test", "--manifest-path", "tests/candle/Cargo.toml", "--target-dir"]);
+    process::run(cargo.arg(&workspace.target).args(&args.rest.arguments))
 }

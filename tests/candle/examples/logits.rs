@@ -1,0 +1,28 @@
+//! The logits of both models, side by side.
+//!
+//!     cargo run --manifest-path tests/candle/Cargo.toml --example logits
+
+use std::path::Path;
+
+use anyhow::Result;
+
+fn main() -> Result<()> {
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let prompt: Vec<u32> = (0..70).map(|i| i * 29 % 96).collect();
+    for name in ["compressed.json", "direct.json"] {
+        println!(
+            "{name}: tokens, then token and first logits of candle and of oxmla, and their distance"
+        );
+        for outcome in oxmla_candle::compare(&configs.join(name), &prompt, 32, 8)? {
+            let (candle, oxmla) = outcome.choices();
+            println!(
+                "{:3}  {candle:2} {:8.4?}  {oxmla:2} {:8.4?}  {:.5}",
+                outcome.tokens,
+                &outcome.candle[..4],
+                &outcome.oxmla[..4],
+                outcome.distance()
+            );
+        }
+    }
+    Ok(())
+}
