@@ -9,7 +9,7 @@ use super::index::Index;
 use super::tensor::{check_shape, wrong_type};
 
 /// Rows, and columns, that share a factor.
-const BLOCK: usize = 128;
+pub const BLOCK: usize = 128;
 
 /// The bf16 elements of the weight `name`, whose factors are in `name` + `_scale_inv`.
 pub fn read(index: &Index, name: &str, raw: &RawTensor<'_>) -> Result<Vec<u8>> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::Result;
+use super::blocks::BLOCK;
 use super::fields::{self, Fields};
 use crate::error::Error;
 use crate::layer::MlaConfig;
@@ -60,6 +61,10 @@ fn check_model(fields: &Fields<'_>) -> Result<()> {
     fields.only("rope_interleave", &json!(true))?;
     if fields.get("index_topk").is_some() {
         return Err(fields.must_be("index_topk", "missing: sparse attention is not supported"));
+    }
+    // What a weight in scaled blocks is read as; one that is not does not care.
+    if let Some(quantization) = fields.inner("quantization_config", "quantization_config.")? {
+        quantization.only("weight_block_size", &json!([BLOCK, BLOCK]))?;
     }
     // MLA as published has as many "key-value heads" as heads: the keys and values that a latent expands to.
     let heads = fields.size("num_attention_heads")?;

@@ -150,6 +150,37 @@ fn a_damaged_file_and_a_directory_without_weights() {
     );
 }
 
+/// Whatever is in the files: an error or a layer, and never a panic.
+#[test]
+fn files_with_random_bytes_in_them() {
+    let directory = copy("compressed_yarn_bf16");
+    let mut state = 1u64;
+    let mut random = |below: usize| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut refused = 0;
+    let files = ["config.json", "model.safetensors.index.json", "model-00001-of-00002.safetensors"];
+    for file in files {
+        let path = directory.path().join(file);
+        let whole = fs::read(&path).unwrap();
+        // The headers of the small files; tensors are behind them.
+        let header = whole.len().min(600);
+        for _ in 0..300 {
+            let mut bytes = whole.clone();
+            for _ in 0..=random(3) {
+                bytes[random(header)] = random(256) as u8;
+            }
+            fs::write(&path, &bytes).unwrap();
+            refused += usize::from(open(directory.path()).is_err());
+        }
+        fs::write(&path, whole).unwrap();
+    }
+    assert!(refused > 300, "{refused} of 900");
+    open(directory.path()).unwrap();
+}
+
 #[test]
 fn a_layer_that_the_model_has_not() {
     let checkpoint = Checkpoint::open(golden("direct_f16")).unwrap();

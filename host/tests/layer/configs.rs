@@ -50,6 +50,11 @@ fn with(changes: &Value) -> Result<MlaConfig, String> {
 fn models() {
     let v3 = MlaConfig::deepseek_v3();
     assert_eq!(read(&deepseek_v3()), Ok(v3.clone()));
+    let as_published = json!({ "quantization_config": {
+        "activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8",
+        "weight_block_size": [128, 128]
+    } });
+    assert_eq!(with(&as_published), Ok(v3.clone()));
     assert!((v3.softmax_scale() - 0.135_233_78).abs() < 1e-7);
 
     let v2_lite = json!({
@@ -133,6 +138,10 @@ fn unsupported_values_are_named() {
     refused(
         json!({ "index_topk": 2048 }),
         "`index_topk` must be missing: sparse attention is not supported, but is 2048",
+    );
+    refused(
+        json!({ "quantization_config": { "quant_method": "fp8", "weight_block_size": [64, 64] } }),
+        "`quantization_config.weight_block_size` must be [128,128] or missing, but is [64,64]",
     );
     refused(
         json!({ "num_key_value_heads": 8 }),
