@@ -6,6 +6,7 @@ mod contexts;
 mod cost;
 mod fake;
 mod faults;
+mod layers;
 mod opening;
 mod scenario;
 
