@@ -8,28 +8,28 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum CheckpointError {
     /// A file that cannot be read.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}: {reason}", .path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        reason: io::Error,
     },
     /// A file that is no JSON.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}: {reason}", .path.display())]
     Json {
         /// The file.
         path: PathBuf,
         /// What is wrong, and where.
-        source: serde_json::Error,
+        reason: serde_json::Error,
     },
     /// A file that is no safetensors file, or a damaged one.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}: {reason}", .path.display())]
     SafeTensors {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: safetensors::SafeTensorError,
+        reason: safetensors::SafeTensorError,
     },
     /// A directory without weights.
     #[error(
@@ -88,11 +88,11 @@ pub enum CheckpointError {
         found: String,
     },
     /// A layer that could not be made from its weights.
-    #[error("layer {layer}: {source}")]
+    #[error("layer {layer}: {reason}")]
     Layer {
         /// Number of the layer.
         layer: usize,
         /// What is wrong.
-        source: crate::Error,
+        reason: crate::Error,
     },
 }

@@ -20,7 +20,7 @@ pub struct Fields<'a> {
 pub fn parse(path: &Path) -> Result<Value> {
     let text = file::read(path)?;
     serde_json::from_slice(&text)
-        .map_err(|source| CheckpointError::Json { path: path.to_owned(), source })
+        .map_err(|reason| CheckpointError::Json { path: path.to_owned(), reason })
 }
 
 impl<'a> Fields<'a> {

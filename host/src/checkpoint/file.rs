@@ -13,11 +13,11 @@ use super::error::CheckpointError;
 
 /// The bytes of a small file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|source| io_error(path, source))
+    fs::read(path).map_err(|reason| io_error(path, reason))
 }
 
-fn io_error(path: &Path, source: io::Error) -> CheckpointError {
-    CheckpointError::Io { path: path.to_owned(), source }
+fn io_error(path: &Path, reason: io::Error) -> CheckpointError {
+    CheckpointError::Io { path: path.to_owned(), reason }
 }
 
 /// A safetensors file in the address space.
@@ -44,16 +44,16 @@ pub struct RawTensor<'a> {
 impl TensorFile {
     /// Maps a file and reads its header.
     pub fn open(path: PathBuf) -> Result<Self> {
-        let file = File::open(&path).map_err(|source| io_error(&path, source))?;
+        let file = File::open(&path).map_err(|reason| io_error(&path, reason))?;
         // SAFETY: the file is only read. Whoever shortens it meanwhile ends the process (SIGBUS): documented in
         // the module.
-        let bytes = unsafe { Mmap::map(&file) }.map_err(|source| io_error(&path, source))?;
+        let bytes = unsafe { Mmap::map(&file) }.map_err(|reason| io_error(&path, reason))?;
         // The header's tensors fill the file exactly, or it is refused.
         match SafeTensors::read_metadata(&bytes) {
             Ok((header, metadata)) => {
                 Ok(Self { path, data: size_of::<u64>() + header, metadata, bytes })
             }
-            Err(source) => Err(CheckpointError::SafeTensors { path, source }),
+            Err(reason) => Err(CheckpointError::SafeTensors { path, reason }),
         }
     }
 

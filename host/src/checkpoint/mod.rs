@@ -99,7 +99,7 @@ impl Checkpoint {
         shard: HeadShard,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<MlaAttention> {
-        let of_layer = |source| CheckpointError::Layer { layer, source };
+        let of_layer = |reason| CheckpointError::Layer { layer, reason };
         crate::check::range("layer", layer as i128, 0, self.layers as i128 - 1)
             .map_err(of_layer)?;
         let tensors = LayerTensors::read(&self.index, &self.config, layer)?;

@@ -50,6 +50,23 @@ fn the_demo_agrees_with_the_oracle() {
 }
 
 #[test]
+fn a_layer_of_a_checkpoint_runs() {
+    let checkpoint =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/layer/compressed_yarn_bf16");
+    let arguments = ["layer", checkpoint, "--backend", "cpu", "--tokens", "70", "--steps", "2"];
+    let layer =
+        |number: &str| oxmla(&[&arguments[..], &["--layer", number, "--world", "2"]].concat());
+    let Finished { code, stdout, stderr } = layer("1");
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
+    for part in ["2 of 4 heads", "of weights", "prompt, in chunks", "one token"] {
+        assert!(stdout.contains(part), "no {part} in {stdout}");
+    }
+    let Finished { code, stdout, stderr } = layer("0");
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert_eq!(stderr.matches("there is no tensor").count(), 1, "{stderr}");
+}
+
+#[test]
 fn the_simulated_kernels_agree_with_the_oracle() {
     let arguments = ["demo", "--backend", "sim", "--steps", "1", "--heads", "16"];
     let Finished { code, stdout, stderr } = oxmla(&arguments);

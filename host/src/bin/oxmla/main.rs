@@ -10,6 +10,7 @@ mod compare;
 mod demo;
 mod devices;
 mod elements;
+mod layer;
 mod replay;
 mod statistics;
 mod table;
@@ -35,6 +36,8 @@ enum Command {
     Demo(demo::Args),
     /// Decode tensors that a model has dumped, and compare the result
     Replay(replay::Args),
+    /// Load the attention of one layer of a checkpoint, and run it
+    Layer(layer::Args),
     /// Measure the time of a decode call
     Bench(Box<bench::Args>),
 }
@@ -74,6 +77,7 @@ fn run(command: &Command, out: &mut dyn Write) -> anyhow::Result<Verdict> {
         Command::Devices => devices::run(out),
         Command::Demo(args) => demo::run(args, out),
         Command::Replay(args) => replay::run(args, out),
+        Command::Layer(args) => layer::run(args, out),
         Command::Bench(args) => bench::run(args, out),
     }
 }
