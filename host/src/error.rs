@@ -258,6 +258,12 @@ pub enum Error {
         /// First cost that is too large.
         limit: u64,
     },
+    /// A fixed length of pieces that the kernels do not know.
+    #[error("`piece_tokens` must be 64 times a power of two, but is {got}")]
+    InvalidPiece {
+        /// Tokens asked for.
+        got: u32,
+    },
     /// A softmax scale that is zero, negative or not finite.
     #[error("`softmax_scale` must be finite and greater than 0, but is {got}")]
     InvalidScale {

@@ -83,7 +83,7 @@ mod rope;
 mod stream;
 mod tensor;
 
-pub use attention::{Decode, decode, decode_main_kernel};
+pub use attention::{Decode, decode};
 pub use backend::cpu::Precision;
 pub use buffer::Buffer;
 pub use cache::{

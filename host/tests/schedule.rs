@@ -1,11 +1,15 @@
 //! The schedule for any lengths and any number of parts.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
-use oxmla::plan::schedule::{COST_LIMIT, Piece, pieces, total_cost};
+use oxmla::plan::schedule::{COST_LIMIT, Cut, Piece, pieces, total_cost};
 use oxmla::{Error, Result};
-use oxmla_kernels::decode::schedule::{blocks, cost, slot};
+use oxmla_kernels::decode::schedule::{Schedule, blocks};
 use proptest::prelude::*;
+
+/// Beginnings counted as five blocks.
+const CUT: Cut = Cut::balanced(5);
 
 /// Lengths of a batch: mostly ordinary, some empty, some enormous.
 fn lengths() -> impl Strategy<Value = Vec<i32>> {
@@ -19,12 +23,28 @@ fn lengths() -> impl Strategy<Value = Vec<i32>> {
     prop::collection::vec(length, 0..60)
 }
 
+/// Lengths of a batch without enormous ones, for cuts into pieces of a fixed length: there would be millions of them.
+fn short_lengths() -> impl Strategy<Value = Vec<i32>> {
+    prop::collection::vec(prop_oneof![1 => Just(0), 4 => 1..40_000i32], 0..60)
+}
+
+/// A batch, and a way to cut it: beginnings counted or not, or pieces of up to 128 blocks.
+fn batch() -> impl Strategy<Value = (Vec<i32>, Cut)> {
+    prop_oneof![
+        (lengths(), (0..6u32).prop_map(Cut::balanced)),
+        (short_lengths(), (0..8u32).prop_map(Cut::fixed)),
+    ]
+}
+
 proptest! {
     #[test]
-    fn every_block_is_in_exactly_one_piece(lengths in lengths(), parts in 1..400u32) {
+    fn every_block_is_in_exactly_one_piece(
+        (lengths, cut) in batch(),
+        parts in 1..400u32,
+    ) {
         let mut covered = vec![0; lengths.len()];
         let mut last = (0, 0);
-        for piece in pieces(&lengths, parts)? {
+        for piece in pieces(&lengths, cut, parts)? {
             let covered = &mut covered[piece.request as usize];
             prop_assert_eq!(piece.blocks.start, *covered, "pieces follow each other");
             prop_assert!(!piece.blocks.is_empty());
@@ -38,94 +58,133 @@ proptest! {
     }
 
     #[test]
-    fn each_part_finds_the_same_pieces_alone(lengths in lengths(), parts in 1..50u32) {
-        let schedule = pieces(&lengths, parts)?.schedule();
+    fn each_part_finds_its_share_alone(
+        (lengths, cut) in batch(),
+        parts in 1..50u32,
+    ) {
+        let schedule = pieces(&lengths, cut, parts)?.schedule();
+        let mut together: Vec<(u32, u32, Range<u32>)> = Vec::new();
+        for piece in pieces(&lengths, cut, parts)? {
+            match together.last_mut() {
+                Some((part, request, blocks)) if (*part, *request) == (piece.part, piece.request) => {
+                    blocks.end = piece.blocks.end;
+                }
+                _ => together.push((piece.part, piece.request, piece.blocks)),
+            }
+        }
         let mut alone = Vec::new();
         for part in 0..parts {
             let mut start = 0;
             for (request, &length) in lengths.iter().enumerate() {
-                let piece = schedule.piece(part, start, blocks(length));
-                if !piece.is_empty() {
-                    alone.push((part, request as u32, piece));
+                let share = schedule.share_of(part, start, blocks(length));
+                if !share.is_empty() {
+                    alone.push((part, request as u32, share));
                 }
-                start += cost(blocks(length));
+                start += cut.cost(blocks(length));
             }
         }
-        let together = pieces(&lengths, parts)?.map(|piece| (piece.part, piece.request, piece.blocks));
-        prop_assert!(together.eq(alone));
+        prop_assert_eq!(together, alone);
     }
 
     #[test]
-    fn a_part_has_at_most_two_partial_results_with_slots_of_their_own(
-        lengths in lengths(),
+    fn partial_results_have_slots_of_their_own(
+        (lengths, cut) in batch(),
         parts in 1..400u32,
     ) {
-        let mut slots = HashSet::new();
-        for Piece { part, request, blocks: piece, slot } in pieces(&lengths, parts)? {
+        let slots = Schedule::slots(cut, total_cost(&lengths, cut)?.into(), parts);
+        let mut used = HashSet::new();
+        for Piece { request, blocks: piece, slot, .. } in pieces(&lengths, cut, parts)? {
             let whole = piece == (0..blocks(lengths[request as usize]));
             prop_assert_eq!(slot.is_none(), whole, "a whole request has no partial result");
             if let Some(slot) = slot {
-                prop_assert!(slot < 2 * parts && slot / 2 == part);
-                prop_assert!(slots.insert(slot), "slot {} is used twice", slot);
+                prop_assert!(u64::from(slot) < slots);
+                prop_assert!(used.insert(slot), "slot {} is used twice", slot);
             }
         }
     }
 
-    /// What the combine kernel works out for a request alone is what the decode kernels did.
+    /// What those who merge a request work out alone is what those who computed its pieces did.
     #[test]
-    fn the_merge_finds_every_partial_result(lengths in lengths(), parts in 1..400u32) {
-        let schedule = pieces(&lengths, parts)?.schedule();
-        let all: Vec<_> = pieces(&lengths, parts)?.collect();
+    fn the_merge_finds_every_partial_result(
+        (lengths, cut) in batch(),
+        parts in 1..400u32,
+    ) {
+        let schedule = pieces(&lengths, cut, parts)?.schedule();
+        let all: Vec<_> = pieces(&lengths, cut, parts)?.collect();
         let mut start = 0;
         for (request, &length) in lengths.iter().enumerate() {
             let blocks = blocks(length);
-            let of_request = all.iter().filter(|piece| piece.request == request as u32);
-            if blocks > 0 {
-                let (first, last) = schedule.parts_of(start, blocks);
-                let expected = (first..=last).map(|part| {
-                    (part, (first != last).then_some(slot(part, part == first)))
-                });
-                prop_assert!(of_request.map(|piece| (piece.part, piece.slot)).eq(expected));
-            } else {
-                prop_assert_eq!(of_request.count(), 0);
+            let of_request: Vec<_> =
+                all.iter().filter(|piece| piece.request == request as u32).collect();
+            let split = if blocks == 0 { None } else { schedule.split(start, blocks) };
+            match split {
+                None => prop_assert!(of_request.iter().all(|piece| piece.slot.is_none())),
+                Some(split) => {
+                    let slots = (0..split.pieces).map(|piece| Some(split.slots.of(piece)));
+                    prop_assert!(slots.eq(of_request.iter().map(|piece| piece.slot)));
+                    let (first, last) = (of_request[0].part, of_request[of_request.len() - 1].part);
+                    prop_assert_eq!((split.first_part, split.parts), (first, last - first + 1));
+                }
             }
-            start += cost(blocks);
+            start += cut.cost(blocks);
         }
     }
 
+    /// A request is cut into the same pieces whatever stands before it.
     #[test]
-    fn no_part_has_more_than_its_share(lengths in lengths(), parts in 1..400u32) {
-        let share = pieces(&lengths, parts)?.schedule().share;
+    fn fixed_pieces_do_not_depend_on_the_batch(
+        lengths in short_lengths(),
+        length in 1..40_000i32,
+        log2 in 0..8u32,
+        parts in 1..400u32,
+    ) {
+        let of_last = |lengths: &[i32], parts| -> Result<Vec<_>> {
+            let last = lengths.len() as u32 - 1;
+            let all = pieces(lengths, Cut::fixed(log2), parts)?;
+            Ok(all.filter(|piece| piece.request == last).map(|piece| piece.blocks).collect())
+        };
+        let mut batch = lengths;
+        batch.push(length);
+        prop_assert_eq!(of_last(&batch, parts)?, of_last(&[length], 1)?);
+    }
+
+    #[test]
+    fn no_part_has_more_than_its_share(
+        (lengths, cut) in batch(),
+        parts in 1..400u32,
+    ) {
+        let share = pieces(&lengths, cut, parts)?.schedule().share;
         let mut load = vec![0; parts as usize];
-        for piece in pieces(&lengths, parts)? {
-            load[piece.part as usize] += piece.blocks.len() as u32;
+        for piece in pieces(&lengths, cut, parts)? {
+            load[piece.part as usize] += cut.units(piece.blocks.len() as u32);
         }
-        prop_assert!(load.iter().all(|&blocks| blocks <= share));
-        let total = u64::from(total_cost(&lengths)?);
+        prop_assert!(load.iter().all(|&units| units <= share));
+        let total = u64::from(total_cost(&lengths, cut)?);
         prop_assert!(u64::from(share) <= total.div_ceil(parts.into()).max(1));
     }
 }
 
 #[test]
 fn costs_that_32_bits_cannot_count_are_refused() {
-    let most = u64::from(cost(blocks(i32::MAX)));
+    let most = u64::from(CUT.cost(blocks(i32::MAX)));
     let requests = (COST_LIMIT / most) as usize;
-    assert!(total_cost(&vec![i32::MAX; requests]).is_ok());
+    assert!(total_cost(&vec![i32::MAX; requests], CUT).is_ok());
     let cost = most * (requests as u64 + 1);
     let refused = Err(Error::ScheduleTooLarge { cost, limit: COST_LIMIT });
-    assert_eq!(total_cost(&vec![i32::MAX; requests + 1]), refused);
+    assert_eq!(total_cost(&vec![i32::MAX; requests + 1], CUT), refused);
 }
 
 #[test]
 fn there_must_be_a_part() {
-    let refused = pieces(&[1], 0).map(|_| ());
+    let refused = pieces(&[1], CUT, 0).map(|_| ());
     assert!(matches!(refused, Err(Error::OutOfRange { arg: "parts", .. })));
 }
 
 #[test]
 fn one_request_over_many_parts() -> Result<()> {
     // 5 + 9 blocks of cost in 3 parts of 5: the first part begins the request and has no block of it.
-    let found: Vec<_> = pieces(&[9 * 64], 3)?.map(|piece| (piece.part, piece.blocks)).collect();
+    let found: Vec<_> =
+        pieces(&[9 * 64], CUT, 3)?.map(|piece| (piece.part, piece.blocks)).collect();
     assert_eq!(found, [(1, 0..5), (2, 5..9)]);
     Ok(())
 }

@@ -5,6 +5,7 @@
 use std::error::Error;
 
 use half::{bf16, f16};
+use oxmla_kernels::abi::Cut;
 use oxmla_kernels::launch::{DENSE_DECODE_BF16, DENSE_DECODE_F16};
 use oxmla_kernels::simulate::{DenseDecode, ElementType};
 use oxmla_simt::Trace;
@@ -54,6 +55,7 @@ fn simulate(element: ElementType) -> Result<Trace, Box<dyn Error>> {
         softmax_scale: 576f32.powf(-0.5),
         causal: false,
         parts: 1,
+        cut: Cut::balanced(0),
     };
     Ok(step.run(|launch| launch.trace(true))?)
 }

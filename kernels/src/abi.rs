@@ -4,7 +4,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// Parameters of the dense decode kernels and of the combine kernels that follow them.
+/// Parameters of the dense decode kernels.
 ///
 /// Shapes: `q [batch, s_q, h_q, 576]`, `out [batch, s_q, h_q, 512]`, `lse [batch, h_q, s_q]`. A *tile
 /// row* is one (query token, head) pair. Query rows are packed into `groups` independent lists of
@@ -23,10 +23,14 @@ pub struct DenseDecodeParams {
     pub out: u64,
     /// `*mut f32`: natural-log sum of exponentials, −∞ where a row sees no token.
     pub lse: u64,
-    /// `*mut f32 [2 · parts, tiles, 64, 512]`: normalised partial outputs of split requests.
+    /// `*mut bf16 | f16 [slots, tiles, 32 pairs of chunks, 128 threads, 8]`: normalised partial outputs of split
+    /// requests, in the order in which a warpgroup holds them. As many slots as
+    /// [`crate::decode::schedule::Schedule::slots`] says.
     pub partial_out: u64,
-    /// `*mut f32 [2 · parts, tiles, 64]`: their log2-sum-exp2.
+    /// `*mut f32 [slots, tiles, 64]`: their log2-sum-exp2.
     pub partial_lse: u64,
+    /// `*mut u32 [batch, tiles]`: how much of a split request is there to be merged; all zero between launches.
+    pub arrivals: u64,
     /// Stride of `out` along batch.
     pub out_stride_batch: u64,
     /// Stride of `out` along query tokens.
@@ -49,8 +53,21 @@ pub struct DenseDecodeParams {
     pub causal: u32,
     /// `softmax_scale · log2(e)`.
     pub scale_log2: f32,
-    /// Keeps the size a multiple of 8 without implicit padding.
-    pub reserved: u32,
+    /// How the cached tokens are divided among the parts.
+    pub cut: Cut,
+}
+
+/// What [`crate::decode::schedule`] divides a batch by.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Cut {
+    /// What beginning a request costs beside its blocks, in blocks.
+    pub visit_cost: u32,
+    /// Base-2 logarithm of the blocks of a unit.
+    pub unit_log2: u32,
+    /// 1 to make every unit of a request a piece of its own, whatever else is in the batch; 0 to give every part
+    /// the same share.
+    pub fixed: u32,
 }
 
 /// Packing of (query token, head) pairs into the M dimension of the tensor-core tiles.
@@ -111,7 +128,7 @@ impl Rows {
     }
 }
 
-const _: () = assert!(size_of::<DenseDecodeParams>() == 11 * 8 + 12 * 4);
+const _: () = assert!(size_of::<DenseDecodeParams>() == 12 * 8 + 14 * 4);
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@
 use crate::abi::DenseDecodeParams;
 use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
 use crate::cache::{append, copy, gather as rows};
-use crate::decode::{combine, dense};
+use crate::decode::dense;
 use crate::ptx::tma::{TensorMap, tensor_map_parameter};
 use crate::tile::element::{Bf16, F16};
 
@@ -41,26 +41,6 @@ pub unsafe extern "ptx-kernel" fn dense_decode_f16(
     let kv = tensor_map_parameter!("dense_decode_f16_param_1");
     // SAFETY: the launcher's promise.
     unsafe { dense::run::<F16>(q, kv, &params) }
-}
-
-/// Merge of split requests, bf16 output. Grid as `combine::Grid` says.
-///
-/// # Safety
-/// The decode kernel with the same `params` has completed before it in the stream.
-#[unsafe(no_mangle)]
-pub unsafe extern "ptx-kernel" fn combine_bf16(params: DenseDecodeParams) {
-    // SAFETY: the launcher's promise.
-    unsafe { combine::run::<Bf16>(&params) }
-}
-
-/// Merge of split requests, f16 output. Grid as `combine::Grid` says.
-///
-/// # Safety
-/// As for [`combine_bf16`].
-#[unsafe(no_mangle)]
-pub unsafe extern "ptx-kernel" fn combine_f16(params: DenseDecodeParams) {
-    // SAFETY: the launcher's promise.
-    unsafe { combine::run::<F16>(&params) }
 }
 
 /// New tokens into a bf16 cache. Grid (`cache::ctas(rows)`).

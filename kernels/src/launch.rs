@@ -2,7 +2,7 @@
 //! launch bounds) and what the host passes to the driver. One table, so that the two never disagree.
 
 use crate::cache::{self, copy};
-use crate::decode::{combine, dense};
+use crate::decode::dense;
 
 /// What a kernel needs from its launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,17 +32,6 @@ const fn dense(name: &'static str) -> Kernel {
     }
 }
 
-const fn combine(name: &'static str) -> Kernel {
-    Kernel {
-        name,
-        threads: combine::THREADS,
-        ctas_per_sm: 1,
-        cluster: 1,
-        tensor_maps: 0,
-        shared_bytes: 0,
-    }
-}
-
 const fn cache(name: &'static str, threads: u32, ctas_per_sm: u32) -> Kernel {
     Kernel { name, threads, ctas_per_sm, cluster: 1, tensor_maps: 0, shared_bytes: 0 }
 }
@@ -51,11 +40,6 @@ const fn cache(name: &'static str, threads: u32, ctas_per_sm: u32) -> Kernel {
 pub const DENSE_DECODE_BF16: Kernel = dense("dense_decode_bf16");
 /// Dense decode over an f16 cache.
 pub const DENSE_DECODE_F16: Kernel = dense("dense_decode_f16");
-/// Merge of split requests, bf16 output.
-pub const COMBINE_BF16: Kernel = combine("combine_bf16");
-/// Merge of split requests, f16 output.
-pub const COMBINE_F16: Kernel = combine("combine_f16");
-
 /// New tokens into a bf16 cache.
 pub const APPEND_BF16: Kernel = cache("append_bf16", cache::THREADS, cache::CTAS_PER_SM);
 /// New tokens into an f16 cache.
@@ -66,13 +50,5 @@ pub const GATHER: Kernel = cache("gather", cache::THREADS, cache::CTAS_PER_SM);
 pub const COPY_BLOCKS: Kernel = cache("copy_blocks", copy::THREADS, copy::CTAS_PER_SM);
 
 /// Every entry point of the PTX module.
-pub const KERNELS: &[Kernel] = &[
-    DENSE_DECODE_BF16,
-    DENSE_DECODE_F16,
-    COMBINE_BF16,
-    COMBINE_F16,
-    APPEND_BF16,
-    APPEND_F16,
-    GATHER,
-    COPY_BLOCKS,
-];
+pub const KERNELS: &[Kernel] =
+    &[DENSE_DECODE_BF16, DENSE_DECODE_F16, APPEND_BF16, APPEND_F16, GATHER, COPY_BLOCKS];

@@ -4,20 +4,19 @@ use std::f32::consts::LOG2_E;
 
 use oxmla_kernels::abi::DenseDecodeParams;
 
-use super::{Decode, Kernels};
+use super::Decode;
 use crate::backend::cuda::{self, CudaDevice, DecodeLaunch};
 use crate::error::Result;
 use crate::plan::{DecodePlan, Mask, Planner, Workspace};
 use crate::stream::StreamRef;
 
-/// Starts the kernels.
+/// Starts the kernel.
 pub fn launch(
     device: &CudaDevice,
     planner: &Planner,
     plan: &DecodePlan,
     stream: StreamRef<'_>,
     args: &Decode<'_>,
-    kernels: Kernels,
 ) -> Result<()> {
     let Some(workspace) = planner.workspace().filter(|_| plan.batch() > 0) else {
         return Ok(());
@@ -26,10 +25,7 @@ pub fn launch(
     let (q, kv_cache) = (&args.q, &args.kv_cache);
     let dtype = planner.config().dtype;
     let launch = DecodeLaunch { dtype, q, kv_cache, params: &params };
-    match kernels {
-        Kernels::All => cuda::launch_decode(device, stream.raw(), &launch),
-        Kernels::Main => cuda::launch_main_kernel(device, stream.raw(), &launch),
-    }
+    cuda::launch_decode(device, stream.raw(), &launch)
 }
 
 fn params(
@@ -48,6 +44,7 @@ fn params(
         lse: args.lse.address(),
         partial_out: workspace.partial_out(),
         partial_lse: workspace.partial_lse(),
+        arrivals: workspace.arrivals(),
         out_stride_batch: out[0] as u64,
         out_stride_token: out[1] as u64,
         out_stride_head: out[2] as u64,
@@ -59,6 +56,6 @@ fn params(
         rows: *plan.rows(),
         causal: u32::from(plan.mask() == Mask::Causal),
         scale_log2: args.softmax_scale * LOG2_E,
-        reserved: 0,
+        cut: plan.cut(),
     }
 }

@@ -62,50 +62,16 @@ pub fn decode(
     stream: StreamRef<'_>,
     args: Decode<'_>,
 ) -> Result<()> {
-    run(planner, plan, stream, &args, Kernels::All)
-}
-
-/// The main kernel of [`decode`] alone, for benchmarks: on a GPU, the output of requests that were split
-/// among CTAs is left as it was. On the CPU and the simulator it is the whole of `decode`.
-///
-/// # Errors
-/// As for [`decode`].
-pub fn decode_main_kernel(
-    planner: &Planner,
-    plan: &DecodePlan,
-    stream: StreamRef<'_>,
-    args: Decode<'_>,
-) -> Result<()> {
-    run(planner, plan, stream, &args, Kernels::Main)
-}
-
-/// What to start on a GPU.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kernels {
-    /// Decode, then combine.
-    All,
-    /// Decode alone.
-    Main,
-}
-
-#[cfg_attr(not(feature = "cuda"), expect(unused_variables, reason = "the CPU has no kernels"))]
-fn run(
-    planner: &Planner,
-    plan: &DecodePlan,
-    stream: StreamRef<'_>,
-    args: &Decode<'_>,
-    kernels: Kernels,
-) -> Result<()> {
     planner.check_plan(plan)?;
-    checks::check(planner, plan, stream, args)?;
+    checks::check(planner, plan, stream, &args)?;
     match planner.device() {
-        Device::Cpu(backend) => cpu::decode(*backend, planner, plan, args),
+        Device::Cpu(backend) => cpu::decode(*backend, planner, plan, &args),
         #[cfg(feature = "sim")]
-        Device::Sim(simulator) => sim::decode(*simulator, planner, plan, args)?,
+        Device::Sim(simulator) => sim::decode(*simulator, planner, plan, &args)?,
         #[cfg(feature = "cuda")]
         Device::Cuda(device) => {
-            gpu_layout::check(args)?;
-            launch::launch(device, planner, plan, stream, args, kernels)?;
+            gpu_layout::check(&args)?;
+            launch::launch(device, planner, plan, stream, &args)?;
         }
     }
     Ok(())

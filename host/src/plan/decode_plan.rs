@@ -2,7 +2,8 @@
 
 use oxmla_kernels::abi::Rows;
 
-use super::schedule::{Piece, Pieces};
+use super::schedule::{Cut, Piece, Pieces};
+use super::splitting;
 use super::step::Mask;
 
 /// One decode step, for all layers: made by [`Planner::plan`](super::Planner::plan), good until the planner
@@ -17,6 +18,7 @@ pub struct DecodePlan {
     pub(super) mask: Mask,
     pub(super) rows: Rows,
     pub(super) parts: u32,
+    pub(super) cut: Cut,
     pub(super) summary: Summary,
 }
 
@@ -102,6 +104,12 @@ impl DecodePlan {
         self.parts
     }
 
+    /// How the cached tokens are divided among the parts.
+    #[must_use]
+    pub const fn cut(&self) -> Cut {
+        self.cut
+    }
+
     /// The schedule in a few numbers.
     #[must_use]
     pub const fn summary(&self) -> &Summary {
@@ -111,14 +119,15 @@ impl DecodePlan {
     /// The plan in words, for people.
     #[must_use]
     pub fn explain(&self) -> String {
-        let Self { step, batch, s_q, h_q, mask, rows, parts, summary, .. } = self;
+        let Self { step, batch, s_q, h_q, mask, rows, parts, cut, summary, .. } = self;
+        let cut = splitting::explain(*cut);
         let Summary { tokens, empty_requests, .. } = summary;
         let Summary { split_requests, partial_pieces, busy_parts, most_blocks, .. } = summary;
         let tiles = rows.tiles();
         format!(
             "step {step}: {batch} requests ({empty_requests} empty), {tokens} cached tokens\n\
              rows: {s_q} query tokens x {h_q} heads in {tiles} tiles of 64, {mask}\n\
-             schedule: {busy_parts} of {parts} parts busy, at most {most_blocks} blocks each; \
+             schedule: {cut}; {busy_parts} of {parts} parts busy, at most {most_blocks} blocks each; \
              {split_requests} requests split into {partial_pieces} pieces"
         )
     }
@@ -142,7 +151,7 @@ mod tests {
             busy_parts: 3,
             most_blocks: 7,
         };
-        assert_eq!(Summary::new(&lengths, pieces(&lengths, 3)?), expected);
+        assert_eq!(Summary::new(&lengths, pieces(&lengths, Cut::balanced(5), 3)?), expected);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 mod decode_plan;
 mod planner;
 pub mod schedule;
+mod splitting;
 mod step;
 mod tables;
 mod views;

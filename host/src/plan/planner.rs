@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::decode_plan::{DecodePlan, Summary};
 use super::schedule;
+use super::splitting::Splitting;
 use super::step::Step;
 use super::tables::{self, Tables};
 use super::workspace::Workspace;
@@ -43,33 +44,66 @@ pub struct Planner {
     step: u64,
     device: Device,
     config: PlannerConfig,
+    splitting: Splitting,
     tables: Tables,
     /// `None` on the host, which reads `tables` and keeps no partial results.
     workspace: Option<Workspace>,
 }
 
 impl Planner {
-    /// A planner for `device`.
+    /// A planner for `device`, that shares out the work evenly.
+    ///
+    /// Where a request is split then depends on what else is in the batch, and so do the last bits of its result;
+    /// the same step gives the same bits every time.
     ///
     /// # Errors
     /// - [`Error::UnsupportedDType`] if the type is neither bf16 nor f16.
     /// - [`Error::OutOfRange`] if a maximum is 0, or more than the kernels can count.
     /// - [`Error::OutOfMemory`], [`Error::SizeOverflow`], or [`Error::Driver`].
     pub fn new(device: &Device, config: PlannerConfig) -> Result<Self> {
+        Self::with_splitting(device, config, Splitting::Balanced)
+    }
+
+    /// A planner for `device`, for results that do not depend on what else is in the batch: every request is split
+    /// into pieces of `piece_tokens` tokens, 64 times a power of two, whatever its neighbours are.
+    ///
+    /// It costs balance, for a part of the work is whole pieces; a merge for every request of more than one piece,
+    /// also where [`Planner::new`] would not have split it; and room for all partial results of the largest step,
+    /// 1 KB for each query row of each piece. Short pieces balance better, long ones merge less.
+    ///
+    /// # Errors
+    /// As for [`Planner::new`], and [`Error::InvalidPiece`].
+    pub fn deterministic(
+        device: &Device,
+        config: PlannerConfig,
+        piece_tokens: u32,
+    ) -> Result<Self> {
+        let blocks = piece_tokens / BLOCK_SIZE as u32;
+        if !blocks.is_power_of_two() || !piece_tokens.is_multiple_of(BLOCK_SIZE as u32) {
+            return Err(Error::InvalidPiece { got: piece_tokens });
+        }
+        Self::with_splitting(device, config, Splitting::Fixed { log2_blocks: blocks.ilog2() })
+    }
+
+    fn with_splitting(
+        device: &Device,
+        config: PlannerConfig,
+        splitting: Splitting,
+    ) -> Result<Self> {
         check_config(&config)?;
         let tables = Tables::new(config.max_batch, config.max_blocks_per_sequence)?;
         let workspace = match multiprocessors(device) {
             None => None,
             Some(multiprocessors) => {
-                // `parts · tiles` is at most one CTA per multiprocessor, or one per tile if there are more.
                 let tiles = config.dims.rows(config.max_s_q).tiles();
-                let ctas = multiprocessors.max(tiles).into();
-                Some(Workspace::new(device, tables.byte_len(), ctas)?)
+                let partial_tiles = splitting.partial_tiles(&config, multiprocessors, tiles);
+                let counters = config.max_batch as u64 * u64::from(tiles);
+                Some(Workspace::new(device, tables.byte_len(), partial_tiles, counters)?)
             }
         };
         static PLANNERS: AtomicU64 = AtomicU64::new(0);
         let id = PLANNERS.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { id, step: 0, device: device.clone(), config, tables, workspace })
+        Ok(Self { id, step: 0, device: device.clone(), config, splitting, tables, workspace })
     }
 
     /// The device.
@@ -112,7 +146,8 @@ impl Planner {
         self.check(&step)?;
         let rows = self.config.dims.rows(step.s_q);
         let parts = parts(&self.device, rows.tiles());
-        let pieces = schedule::pieces(step.lengths, parts)?;
+        let cut = self.splitting.cut(step.lengths, parts)?;
+        let pieces = schedule::pieces(step.lengths, cut, parts)?;
         self.step += 1;
         self.tables.set(&step);
         #[cfg(feature = "cuda")]
@@ -129,6 +164,7 @@ impl Planner {
             mask: step.mask,
             rows,
             parts,
+            cut,
             summary: Summary::new(step.lengths, pieces),
         })
     }
@@ -195,7 +231,6 @@ fn check_config(config: &PlannerConfig) -> Result<()> {
         return Err(Error::UnsupportedDType { arg: "dtype", got: dtype });
     }
     let most_blocks = i32::MAX as u32 / BLOCK_SIZE as u32 + 1;
-    // The combine kernel has a CTA for every two rows of a tile.
     check::range("max_s_q", max_s_q, 1, i32::MAX as u32 / dims.h_q())?;
     check::range("max_batch", max_batch as i128, 1, i32::MAX)?;
     check::range("max_blocks_per_sequence", max_blocks_per_sequence as i128, 1, most_blocks)?;

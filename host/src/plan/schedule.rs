@@ -5,11 +5,12 @@
 
 use std::ops::Range;
 
+pub use oxmla_kernels::abi::Cut;
 use oxmla_kernels::decode::schedule::{self, Schedule};
 
 use crate::error::{Error, Result};
 
-/// First total cost of a step, in blocks, that the kernels' 32-bit arithmetic is not made for.
+/// First total cost of a step, in units, that the kernels' 32-bit arithmetic is not made for.
 pub const COST_LIMIT: u64 = 1 << 31;
 
 /// Consecutive blocks of one request, attended to by one part.
@@ -25,13 +26,13 @@ pub struct Piece {
     pub slot: Option<u32>,
 }
 
-/// What a step costs in all, in blocks: the sum over its requests of their blocks, and of what beginning a
-/// request costs.
+/// What a step costs in all, in units: the sum over its requests of their units, and of what beginning a request
+/// costs.
 ///
 /// # Errors
 /// [`Error::ScheduleTooLarge`].
-pub fn total_cost(lengths: &[i32]) -> Result<u32> {
-    let cost = |&length| u64::from(schedule::cost(schedule::blocks(length)));
+pub fn total_cost(lengths: &[i32], cut: Cut) -> Result<u32> {
+    let cost = |&length| u64::from(cut.cost(schedule::blocks(length)));
     let total = lengths.iter().map(cost).sum();
     match u32::try_from(total) {
         Ok(cost) if total < COST_LIMIT => Ok(cost),
@@ -43,13 +44,13 @@ pub fn total_cost(lengths: &[i32]) -> Result<u32> {
 ///
 /// # Errors
 /// [`Error::ScheduleTooLarge`]; [`Error::OutOfRange`] if there are no parts.
-pub fn pieces(lengths: &[i32], parts: u32) -> Result<Pieces<'_>> {
+pub fn pieces(lengths: &[i32], cut: Cut, parts: u32) -> Result<Pieces<'_>> {
     if parts == 0 {
         let (min, max, got) = (1, u32::MAX.into(), 0);
         return Err(Error::OutOfRange { arg: "parts", min, max, got });
     }
-    let schedule = Schedule::new(total_cost(lengths)?, parts);
-    Ok(Pieces { lengths, schedule, part: 0, request: 0, start: 0 })
+    let schedule = Schedule::new(cut, total_cost(lengths, cut)?, parts);
+    Ok(Pieces { lengths, schedule, part: 0, request: 0, start: 0, block: 0 })
 }
 
 /// Iterator of [`pieces`].
@@ -61,6 +62,8 @@ pub struct Pieces<'a> {
     request: u32,
     /// Where the request begins on the cost line.
     start: u32,
+    /// First block of the request that is in no piece yet.
+    block: u32,
 }
 
 impl Pieces<'_> {
@@ -72,10 +75,11 @@ impl Pieces<'_> {
 
     /// Goes on to the next request, or to the next part if this request reaches into it.
     fn advance(&mut self, blocks: u32) {
-        let end = self.start + schedule::cost(blocks);
+        let end = self.start + self.schedule.cut.cost(blocks);
         if end <= self.schedule.start(self.part + 1) {
             self.request += 1;
             self.start = end;
+            self.block = 0;
         } else {
             self.part += 1;
         }
@@ -89,13 +93,15 @@ impl Iterator for Pieces<'_> {
         loop {
             let (part, request) = (self.part, self.request);
             let total = schedule::blocks(*self.lengths.get(request as usize)?);
-            let blocks = self.schedule.piece(part, self.start, total);
-            self.advance(total);
-            if !blocks.is_empty() {
-                let is_whole = blocks == (0..total);
-                let slot = schedule::slot(part, blocks.start == 0);
-                return Some(Piece { part, request, blocks, slot: (!is_whole).then_some(slot) });
+            let Range { start, end } = self.schedule.share_of(part, self.start, total);
+            let first = start.max(self.block);
+            if first < end {
+                let blocks = first..self.schedule.piece_end(first, end);
+                self.block = blocks.end;
+                let slot = self.schedule.slot(part, self.start, total, &blocks);
+                return Some(Piece { part, request, blocks, slot });
             }
+            self.advance(total);
         }
     }
 }

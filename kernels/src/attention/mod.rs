@@ -2,5 +2,6 @@
 //! warpgroup.
 
 pub mod epilogue;
+pub mod quad;
 pub mod rows;
 pub mod softmax;

@@ -38,6 +38,12 @@ impl Tile {
         self.first_row + row < self.packing.rows
     }
 
+    /// Rows that exist.
+    #[inline(always)]
+    pub fn count(&self) -> u32 {
+        (self.packing.rows - self.first_row).min(64)
+    }
+
     /// Query token of row `row` of the tile.
     #[inline(always)]
     pub fn token(&self, row: u32) -> u32 {
@@ -50,23 +56,29 @@ impl Tile {
         self.packing.head(self.group, self.first_row + row)
     }
 
-    /// How many of `length` cached tokens row `row` of the tile sees: with a causal mask, the last query
-    /// token sees all of them and each token before it one less. Not positive when it sees none.
+    /// How many cached tokens at the end of a request row `row` of the tile does not see: with a causal mask, the
+    /// last query token sees all of them and each token before it one less.
     #[inline(always)]
-    pub fn visible(&self, row: u32, length: i32) -> i32 {
+    pub fn hidden(&self, row: u32) -> i32 {
         if self.causal {
             let later_tokens = self.packing.s_q as i32 - 1 - self.token(row) as i32;
-            length - later_tokens.max(0)
+            later_tokens.max(0)
         } else {
-            length
+            0
         }
     }
+}
+
+/// The first of the 16 rows that a warp of a warpgroup holds.
+#[inline(always)]
+pub fn first_row_of_warp() -> u32 {
+    special::thread_index() % 128 / 32 * 16
 }
 
 /// The two rows of a 64-row accumulator tile that a thread of a warpgroup holds.
 #[inline(always)]
 pub fn fragment_rows() -> [u32; 2] {
-    let row = special::thread_index() % 128 / 32 * 16 + special::lane() / 4;
+    let row = first_row_of_warp() + special::lane() / 4;
     [row, row + 8]
 }
 

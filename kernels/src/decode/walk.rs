@@ -2,9 +2,10 @@
 
 use core::ops::Range;
 
-use super::schedule::{self, Schedule};
+use seq_macro::seq;
+
+use super::schedule::{self, Schedule, Split};
 use crate::abi::DenseDecodeParams;
-use crate::attention::epilogue::Destination;
 use crate::ptx::{global, special, warp};
 
 /// Consecutive blocks of one request, for one CTA to attend to.
@@ -19,39 +20,42 @@ pub struct Piece {
     pub slot: Option<u32>,
 }
 
-impl Piece {
-    /// Where its result goes.
-    pub fn destination(&self) -> Destination {
-        match self.slot {
-            Some(slot) => Destination::Partial { slot },
-            None => Destination::Output { request: self.request },
-        }
-    }
-}
-
-/// Iterator over the pieces of one part.
-pub struct Walk {
-    lengths: *const i32,
-    batch: u32,
+/// A walk over the requests that a part has blocks of. It lives in the registers of warps that have none to spare:
+/// what can be loaded or computed again is not kept.
+#[derive(Clone)]
+pub struct Walk<'a> {
+    params: &'a DenseDecodeParams,
     schedule: Schedule,
     part: u32,
+    /// The current request, and where it begins on the line.
     request: u32,
     start: u32,
+    /// First block of it that has not been given out.
+    block: u32,
 }
 
-impl Walk {
+/// What a part shares of a split request.
+pub struct Shared {
+    /// Index of the request in the batch.
+    pub request: u32,
+    /// Which of the parts that share it this is.
+    pub index: u32,
+    /// How it is split.
+    pub split: Split,
+}
+
+impl<'a> Walk<'a> {
     /// Finds the first request of `part`.
     ///
     /// # Safety
     /// All lanes of the warp call it, converged; `params.lengths` points to `params.batch` readable `i32`.
     #[inline(always)]
-    pub unsafe fn new(params: &DenseDecodeParams, part: u32) -> Self {
-        let (lengths, batch) = (params.lengths as *const i32, params.batch);
+    pub unsafe fn new(params: &'a DenseDecodeParams, part: u32) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
-            let schedule = cut(lengths, batch, params.parts);
-            let (request, start) = find(lengths, batch, schedule.start(part));
-            Self { lengths, batch, schedule, part, request, start }
+            let schedule = cut(params);
+            let (request, start) = find(params, schedule.start(part));
+            Self { params, schedule, part, request, start, block: 0 }
         }
     }
 
@@ -61,135 +65,137 @@ impl Walk {
     /// As for [`Walk::new`].
     #[inline(always)]
     pub unsafe fn next(&mut self) -> Option<Piece> {
-        while self.request < self.batch && self.start < self.schedule.start(self.part + 1) {
-            let request = self.request;
-            // SAFETY: `request < batch`.
-            let length = unsafe { global::load_i32(self.lengths.add(request as usize)) };
+        while self.inside() {
+            // SAFETY: inside the batch.
+            let length = unsafe { same_length(self.params, self.request) };
             let total = schedule::blocks(length);
-            let blocks = self.schedule.piece(self.part, self.start, total);
-            self.request += 1;
-            self.start += schedule::cost(total);
-            if !blocks.is_empty() {
-                let whole = blocks.start == 0 && blocks.end == total;
-                let slot = schedule::slot(self.part, blocks.start == 0);
-                return Some(Piece { request, length, blocks, slot: (!whole).then_some(slot) });
+            let share = self.schedule.share_of(self.part, self.start, total);
+            let first = share.start.max(self.block);
+            if first < share.end {
+                self.block = self.schedule.piece_end(first, share.end);
+                let blocks = first..self.block;
+                let slot = self.schedule.slot(self.part, self.start, total, &blocks);
+                return Some(Piece { request: self.request, length, blocks, slot });
+            }
+            self.advance(total);
+        }
+        None
+    }
+
+    /// The next split request that the part has pieces of, or `None` at its end.
+    ///
+    /// # Safety
+    /// As for [`Walk::new`].
+    #[inline(always)]
+    pub unsafe fn next_shared(&mut self) -> Option<Shared> {
+        while self.inside() {
+            let (request, start) = (self.request, self.start);
+            // SAFETY: inside the batch.
+            let total = schedule::blocks(unsafe { same_length(self.params, request) });
+            let share = self.schedule.share_of(self.part, start, total);
+            self.advance(total);
+            if share.is_empty() {
+                continue;
+            }
+            if let Some(split) = self.schedule.split(start, total) {
+                return Some(Shared { request, index: self.part - split.first_part, split });
             }
         }
         None
     }
-}
 
-/// A request that several parts share.
-pub struct Split {
-    /// Index of the request in the batch.
-    pub request: u32,
-    /// Part that takes its first block.
-    pub first: u32,
-    /// Part that takes its last block.
-    pub last: u32,
-}
-
-impl Split {
-    /// How `schedule` splits a request of `length` tokens that begins at `start`, if it does.
+    /// Whether the current request reaches into the part.
     #[inline(always)]
-    fn new(schedule: &Schedule, request: u32, length: i32, start: u32) -> Option<Self> {
-        let blocks = schedule::blocks(length);
-        if blocks == 0 {
-            return None;
-        }
-        let (first, last) = schedule.parts_of(start, blocks);
-        (last > first).then_some(Self { request, first, last })
+    fn inside(&self) -> bool {
+        self.request < self.params.batch && self.start < self.schedule.start(self.part + 1)
+    }
+
+    /// Goes on behind the current request, of `blocks` blocks.
+    #[inline(always)]
+    fn advance(&mut self, blocks: u32) {
+        self.request += 1;
+        self.start += self.schedule.cut.cost(blocks);
+        self.block = 0;
     }
 }
 
-/// The parts that share `request`, if it is split.
-///
-/// # Safety
-/// As for [`Walk::new`]; `request` is inside the batch.
-#[inline(always)]
-pub unsafe fn split_of_request(params: &DenseDecodeParams, request: u32) -> Option<Split> {
-    let (lengths, batch) = (params.lengths as *const i32, params.batch);
-    let (mut total, mut start, mut first) = (0, 0, 0);
-    // SAFETY: the caller's promise.
-    unsafe {
-        while first < batch {
-            let cost = lane_cost(lengths, batch, first);
-            total += warp::sum(cost);
-            start += warp::sum(if first + special::lane() < request { cost } else { 0 });
-            first += 32;
-        }
-        let length = global::load_i32(lengths.add(request as usize));
-        Split::new(&Schedule::new(total, params.parts), request, length, start)
-    }
-}
-
-/// The split request whose first block `part` takes, if there is one. There cannot be two: it also contains
-/// the end of the part's interval.
-///
-/// # Safety
-/// As for [`Walk::new`].
-#[inline(always)]
-pub unsafe fn split_from_part(params: &DenseDecodeParams, part: u32) -> Option<Split> {
-    let (lengths, batch) = (params.lengths as *const i32, params.batch);
-    // SAFETY: the caller's promise; the request found is inside the batch.
-    unsafe {
-        let schedule = cut(lengths, batch, params.parts);
-        let (request, start) = find(lengths, batch, schedule.start(part + 1));
-        if request >= batch {
-            return None;
-        }
-        let length = global::load_i32(lengths.add(request as usize));
-        Split::new(&schedule, request, length, start).filter(|split| split.first == part)
-    }
-}
+/// Requests that a warp looks at together: all loads of a batch of this size are under way at once.
+const CHUNK: u32 = 4 * 32;
 
 /// The cut of the whole batch.
 ///
 /// # Safety
-/// As for [`Walk::new`].
+/// As for [`Visits::new`].
 #[inline(always)]
-unsafe fn cut(lengths: *const i32, batch: u32, parts: u32) -> Schedule {
+unsafe fn cut(params: &DenseDecodeParams) -> Schedule {
     let (mut total, mut first) = (0, 0);
-    while first < batch {
+    while first < params.batch {
         // SAFETY: the caller's promise.
-        total += warp::sum(unsafe { lane_cost(lengths, batch, first) });
-        first += 32;
+        let [a, b, c, d] = unsafe { lane_costs(params, first) };
+        total += warp::sum(a + b + c + d);
+        first += CHUNK;
     }
-    Schedule::new(total, parts)
+    Schedule::new(params.cut, total, params.parts)
 }
 
 /// The request that contains `position` of the cost line, and where it begins; `batch` or more if there is none.
 ///
 /// # Safety
-/// As for [`Walk::new`].
+/// As for [`Visits::new`].
 #[inline(always)]
-unsafe fn find(lengths: *const i32, batch: u32, position: u32) -> (u32, u32) {
+unsafe fn find(params: &DenseDecodeParams, position: u32) -> (u32, u32) {
     let (mut first, mut start) = (0, 0);
-    while first < batch {
+    while first < params.batch {
         // SAFETY: the caller's promise.
-        let cost = unsafe { lane_cost(lengths, batch, first) };
-        let chunk = warp::sum(cost);
+        let [a, b, c, d] = unsafe { lane_costs(params, first) };
+        let mine = a + b + c + d;
+        let chunk = warp::sum(mine);
         if start + chunk > position {
-            let through = inclusive_scan(cost);
+            let through = inclusive_scan(mine);
             let lane = warp::ballot(start + through > position).trailing_zeros();
-            return (first + lane, start + warp::broadcast(through - cost, lane));
+            let (mut begin, mut request) = (start + through - mine, first + 4 * special::lane());
+            let ends = [begin + a, begin + a + b, begin + a + b + c];
+            seq!(I in 0..3 {
+                if ends[I] <= position {
+                    begin = ends[I];
+                    request += 1;
+                }
+            });
+            return (warp::broadcast(request, lane), warp::broadcast(begin, lane));
         }
-        first += 32;
+        first += CHUNK;
         start += chunk;
     }
     (first, start)
 }
 
-/// Cost of request `first + lane`, zero from `end` on.
+/// Costs of the four requests from `first + 4 · lane` on, zero past the end of the batch.
 #[inline(always)]
-unsafe fn lane_cost(lengths: *const i32, end: u32, first: u32) -> u32 {
-    let request = first + special::lane();
-    if request < end {
-        // SAFETY: `request` is inside the batch.
-        schedule::cost(schedule::blocks(unsafe { global::load_i32(lengths.add(request as usize)) }))
-    } else {
-        0
-    }
+unsafe fn lane_costs(params: &DenseDecodeParams, first: u32) -> [u32; 4] {
+    let request = first + 4 * special::lane();
+    [0, 1, 2, 3].map(|i| {
+        if request + i < params.batch {
+            // SAFETY: inside the batch.
+            params.cut.cost(schedule::blocks(unsafe { load_length(params, request + i) }))
+        } else {
+            0
+        }
+    })
+}
+
+/// Cached tokens of a request.
+#[inline(always)]
+unsafe fn load_length(params: &DenseDecodeParams, request: u32) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { global::load_i32((params.lengths as *const i32).wrapping_add(request as usize)) }
+}
+
+/// Cached tokens of a request that all lanes ask for. Handed around, so that the compiler knows the value to be
+/// the same in all of them: branches on it do not diverge.
+#[inline(always)]
+unsafe fn same_length(params: &DenseDecodeParams, request: u32) -> i32 {
+    // SAFETY: the caller's promise.
+    warp::broadcast(unsafe { load_length(params, request) } as u32, 0) as i32
 }
 
 /// Sum of `value` over this lane and those below it.

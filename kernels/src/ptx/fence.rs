@@ -19,11 +19,3 @@ pub fn mbarrier_init() {
     // SAFETY: a fence only orders.
     unsafe { asm!("fence.mbarrier_init.release.cluster;", options(nostack)) };
 }
-
-/// `fence.acq_rel.gpu`: the thread's earlier accesses, and those that barriers have ordered before it, come before
-/// its later ones for every thread of the GPU that pairs with it. `global::add_release_u32` contains one.
-#[inline(always)]
-pub fn gpu() {
-    // SAFETY: a fence only orders.
-    unsafe { asm!("fence.acq_rel.gpu;", options(nostack)) };
-}

@@ -20,38 +20,6 @@ pub unsafe fn load_i32(address: *const i32) -> i32 {
     value
 }
 
-/// `ld.global.b32` as `f32`.
-///
-/// # Safety
-/// `address` points to a readable, 4-byte aligned `f32` in global memory.
-#[inline(always)]
-pub unsafe fn load_f32(address: *const f32) -> f32 {
-    let value;
-    // SAFETY: the caller's promise.
-    unsafe {
-        asm!("ld.global.b32 {}, [{}];", out(reg32) value, in(reg64) address, options(readonly, nostack))
-    };
-    value
-}
-
-/// `ld.global.v4.b32` as four `f32`.
-///
-/// # Safety
-/// `address` points to 16 readable bytes in global memory, 16-byte aligned.
-#[inline(always)]
-pub unsafe fn load_f32x4(address: *const f32) -> [f32; 4] {
-    let (a, b, c, d);
-    // SAFETY: the caller's promise.
-    unsafe {
-        asm!(
-            "ld.global.v4.b32 {{{}, {}, {}, {}}}, [{}];",
-            out(reg32) a, out(reg32) b, out(reg32) c, out(reg32) d, in(reg64) address,
-            options(readonly, nostack)
-        )
-    };
-    [a, b, c, d]
-}
-
 /// `ld.global.v4.b32` as four `u32`.
 ///
 /// # Safety
@@ -73,7 +41,7 @@ pub unsafe fn load_u32x4(address: *const u32) -> [u32; 4] {
 /// `ld.relaxed.gpu.global.b32` as `f32`: from L2, as the last CTA to write has left it there.
 ///
 /// # Safety
-/// As for [`load_f32`].
+/// `address` points to a readable, 4-byte aligned `f32` in global memory.
 #[inline(always)]
 pub unsafe fn load_f32_coherent(address: *const f32) -> f32 {
     let value;
@@ -88,12 +56,13 @@ pub unsafe fn load_f32_coherent(address: *const f32) -> f32 {
     value
 }
 
-/// `ld.relaxed.gpu.global.v4.b32` as four `f32`: from L2, as the last CTA to write has left them there.
+/// `ld.relaxed.gpu.global.v4.b32` of eight packed 16-bit floats: from L2, as the last CTA to write has left them
+/// there.
 ///
 /// # Safety
-/// As for [`load_f32x4`].
+/// `address` points to 16 readable bytes in global memory, 16-byte aligned.
 #[inline(always)]
-pub unsafe fn load_f32x4_coherent(address: *const f32) -> [f32; 4] {
+pub unsafe fn load_b16x8_coherent(address: *const u16) -> [u32; 4] {
     let (a, b, c, d);
     // SAFETY: the caller's promise.
     unsafe {
@@ -180,34 +149,6 @@ pub unsafe fn store_f32(address: *mut f32, value: f32) {
     };
 }
 
-/// `st.global.v2.b32` of two `f32`.
-///
-/// # Safety
-/// `address` points to 8 writable bytes in global memory, 8-byte aligned.
-#[inline(always)]
-pub unsafe fn store_f32x2(address: *mut f32, value: [f32; 2]) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        asm!(
-            "st.global.v2.b32 [{}], {{{}, {}}};",
-            in(reg64) address, in(reg32) value[0], in(reg32) value[1],
-            options(nostack)
-        )
-    };
-}
-
-/// `st.global.b32` of two packed 16-bit floats.
-///
-/// # Safety
-/// `address` points to a writable, 4-byte aligned word in global memory.
-#[inline(always)]
-pub unsafe fn store_b16x2(address: *mut u16, value: u32) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        asm!("st.global.b32 [{}], {};", in(reg64) address, in(reg32) value, options(nostack))
-    };
-}
-
 /// `st.global.v2.b32` of four packed 16-bit floats.
 ///
 /// # Safety
@@ -269,4 +210,14 @@ pub unsafe fn load_f32x2(address: *const f32) -> [f32; 2] {
         )
     };
     [a, b]
+}
+
+/// `prefetch.global.L2`: brings the cache line of `address` into L2.
+///
+/// # Safety
+/// `address` points to global memory.
+#[inline(always)]
+pub unsafe fn prefetch(address: *const i32) {
+    // SAFETY: the caller's promise.
+    unsafe { asm!("prefetch.global.L2 [{}];", in(reg64) address, options(nostack)) };
 }

@@ -58,6 +58,41 @@ pub unsafe fn store_f32(address: u32, value: f32) {
     };
 }
 
+/// `ld.shared.v4.b32`.
+///
+/// # Safety
+/// `address` is 16-byte aligned and 16 bytes from it are inside the CTA's shared memory.
+#[inline(always)]
+pub unsafe fn load_u32x4(address: u32) -> [u32; 4] {
+    let (a, b, c, d);
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "ld.shared.v4.b32 {{{}, {}, {}, {}}}, [{}];",
+            out(reg32) a, out(reg32) b, out(reg32) c, out(reg32) d, in(reg32) address,
+            options(readonly, nostack)
+        )
+    };
+    [a, b, c, d]
+}
+
+/// `st.shared.v4.b32`.
+///
+/// # Safety
+/// As for [`load_u32x4`].
+#[inline(always)]
+pub unsafe fn store_u32x4(address: u32, value: [u32; 4]) {
+    let [a, b, c, d] = value;
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "st.shared.v4.b32 [{}], {{{}, {}, {}, {}}};",
+            in(reg32) address, in(reg32) a, in(reg32) b, in(reg32) c, in(reg32) d,
+            options(nostack)
+        )
+    };
+}
+
 /// `st.shared.v4.b32` of 16 zero bytes.
 ///
 /// # Safety
@@ -67,22 +102,5 @@ pub unsafe fn store_zero_16(address: u32) {
     // SAFETY: the caller's promise.
     unsafe {
         asm!("st.shared.v4.b32 [{}], {{{z}, {z}, {z}, {z}}};", in(reg32) address, z = in(reg32) 0, options(nostack))
-    };
-}
-
-/// `st.shared.v4.b32` of four `u32`.
-///
-/// # Safety
-/// `address` is 16-byte aligned and 16 bytes from it are inside the CTA's shared memory.
-#[inline(always)]
-pub unsafe fn store_u32x4(address: u32, value: [u32; 4]) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        asm!(
-            "st.shared.v4.b32 [{}], {{{}, {}, {}, {}}};",
-            in(reg32) address,
-            in(reg32) value[0], in(reg32) value[1], in(reg32) value[2], in(reg32) value[3],
-            options(nostack)
-        )
     };
 }

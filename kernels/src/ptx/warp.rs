@@ -7,6 +7,13 @@ use core::arch::asm;
 
 const ALL: u32 = 0xffff_ffff;
 
+/// `bar.warp.sync`: what the lanes wrote before it, all of them can read after it.
+#[inline(always)]
+pub fn sync() {
+    // SAFETY: full mask, and every lane of a warp calls it.
+    unsafe { asm!("bar.warp.sync {};", in(reg32) ALL, options(nostack)) };
+}
+
 /// `shfl.sync.idx`: the value of lane `source`, in all lanes.
 #[inline(always)]
 pub fn broadcast(value: u32, source: u32) -> u32 {

@@ -6,7 +6,7 @@
 use crate::abi::DenseDecodeParams;
 use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
 use crate::cache::{append, copy, gather as rows};
-use crate::decode::{combine, dense};
+use crate::decode::dense;
 use crate::ptx::tma::TensorMapAddress;
 use crate::tile::element::{Bf16, F16};
 
@@ -20,18 +20,6 @@ pub fn dense_decode_bf16(q: u64, kv: u64, params: &DenseDecodeParams) {
 pub fn dense_decode_f16(q: u64, kv: u64, params: &DenseDecodeParams) {
     // SAFETY: the machine checks every access.
     unsafe { dense::run::<F16>(TensorMapAddress(q), TensorMapAddress(kv), params) }
-}
-
-/// `combine_bf16`. Grid as `combine::Grid` says.
-pub fn combine_bf16(params: &DenseDecodeParams) {
-    // SAFETY: the machine checks every access.
-    unsafe { combine::run::<Bf16>(params) }
-}
-
-/// `combine_f16`. Grid as `combine::Grid` says.
-pub fn combine_f16(params: &DenseDecodeParams) {
-    // SAFETY: the machine checks every access.
-    unsafe { combine::run::<F16>(params) }
 }
 
 /// `append_bf16`. Grid (`cache::ctas(rows)`).

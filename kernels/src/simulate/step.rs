@@ -9,10 +9,9 @@ use std::vec::Vec;
 use oxmla_simt::{InvalidTensorMap, Launch, Memory, Report, Swizzle, TensorMap, Trace};
 
 use super::entry;
-use crate::abi::{DenseDecodeParams, Rows};
-use crate::decode::combine::Grid;
+use crate::abi::{Cut, DenseDecodeParams, Rows};
 use crate::decode::dense::config;
-use crate::decode::schedule::BLOCK_TOKENS;
+use crate::decode::schedule::{self, BLOCK_TOKENS, Schedule};
 use crate::launch::{self, Kernel};
 use crate::tile::swizzle::TILE_BYTES;
 
@@ -25,7 +24,7 @@ pub enum ElementType {
     F16,
 }
 
-/// One decode step, dense decode and combine, over contiguous tensors in host memory. 16-bit floats are given
+/// One decode step over contiguous tensors in host memory. 16-bit floats are given
 /// as their bits.
 pub struct DenseDecode<'a> {
     /// Element type of `q`, `kv_cache` and `out`.
@@ -54,6 +53,8 @@ pub struct DenseDecode<'a> {
     pub causal: bool,
     /// CTAs that share the tokens of a tile.
     pub parts: u32,
+    /// How they are divided among them.
+    pub cut: Cut,
 }
 
 /// Why a step did not run to its end.
@@ -72,6 +73,13 @@ pub enum Error {
     Tensor(InvalidTensorMap),
     /// A kernel broke a rule.
     Kernel(Box<Report>),
+    /// The kernel left a counter of arrivals that the next launch would not find clear.
+    Counter {
+        /// Its index, `[batch, tiles]`.
+        index: usize,
+        /// What it counts.
+        count: u32,
+    },
 }
 
 impl fmt::Display for Error {
@@ -82,6 +90,9 @@ impl fmt::Display for Error {
             }
             Self::Tensor(error) => error.fmt(f),
             Self::Kernel(report) => report.fmt(f),
+            Self::Counter { index, count } => {
+                write!(f, "counter {index} of arrivals is left at {count}, not 0")
+            }
         }
     }
 }
@@ -101,8 +112,7 @@ impl From<Box<Report>> for Error {
 }
 
 impl DenseDecode<'_> {
-    /// Runs both kernels, each launch changed by `configure` (seed, timing, trace). Returns the trace of the
-    /// decode kernel, with the places of a survey of both.
+    /// Runs the kernel, its launch changed by `configure` (seed, timing, trace).
     ///
     /// # Errors
     /// [`Error`].
@@ -111,10 +121,12 @@ impl DenseDecode<'_> {
         let rows = Rows::pack(self.s_q, self.h_q, self.h_k);
         let (tiles, batch) = (rows.tiles(), self.lengths.len() as u32);
         let [s_q, h_q, d_v] = [self.s_q, self.h_q, config::D_LATENT].map(u64::from);
-        let partial_rows =
-            [2, self.parts, tiles, config::TILE].map(|n| n as usize).iter().product();
+        let cost = |&length| u64::from(self.cut.cost(schedule::blocks(length)));
+        let slots = Schedule::slots(self.cut, self.lengths.iter().map(cost).sum(), self.parts);
+        let partial_rows = slots as usize * (tiles * config::TILE) as usize;
         let mut partial_out = vec![0f32; partial_rows * config::D_LATENT as usize];
         let mut partial_lse = vec![0f32; partial_rows];
+        let mut arrivals = vec![0u32; (batch * tiles) as usize];
         let [q_map, kv_map] = self.maps(&rows, batch);
 
         let mut memory = Memory::new();
@@ -127,6 +139,7 @@ impl DenseDecode<'_> {
             lse: memory.uninitialised(self.lse),
             partial_out: memory.uninitialised(&mut partial_out),
             partial_lse: memory.uninitialised(&mut partial_lse),
+            arrivals: memory.read_write(&mut arrivals),
             out_stride_batch: s_q * h_q * d_v,
             out_stride_token: h_q * d_v,
             out_stride_head: d_v,
@@ -138,28 +151,24 @@ impl DenseDecode<'_> {
             rows,
             causal: self.causal.into(),
             scale_log2: self.softmax_scale * core::f32::consts::LOG2_E,
-            reserved: 0,
+            cut: self.cut,
         };
         let (q, kv) = (memory.tensor_map(q_map)?, memory.tensor_map(kv_map)?);
-        let (dense, combine) = match self.element {
-            ElementType::Bf16 => (launch::DENSE_DECODE_BF16, launch::COMBINE_BF16),
-            ElementType::F16 => (launch::DENSE_DECODE_F16, launch::COMBINE_F16),
+        let kernel = match self.element {
+            ElementType::Bf16 => launch::DENSE_DECODE_BF16,
+            ElementType::F16 => launch::DENSE_DECODE_F16,
         };
-        let mut trace = configure(geometry(&dense, [tiles, self.parts, 1]))
-            .shared_buffers(&buffers())
-            .run(&memory, || match self.element {
+        let launch = geometry(&kernel, [tiles, self.parts, 1]).cooperative(self.parts > 1);
+        let trace =
+            configure(launch).shared_buffers(&buffers()).run(&memory, || match self.element {
                 ElementType::Bf16 => entry::dense_decode_bf16(q, kv, &params),
                 ElementType::F16 => entry::dense_decode_f16(q, kv, &params),
             })?;
-        let grid = Grid::new(&rows, batch, self.parts);
-        // On the device it begins while the decode kernel ends.
-        let combine = configure(geometry(&combine, [grid.x, grid.y, 1])).programmatic(true);
-        let mut merged = combine.run(&memory, || match self.element {
-            ElementType::Bf16 => entry::combine_bf16(&params),
-            ElementType::F16 => entry::combine_f16(&params),
-        })?;
-        trace.places.append(&mut merged.places);
-        Ok(trace)
+        drop(memory);
+        match arrivals.iter().position(|&count| count != 0) {
+            Some(index) => Err(Error::Counter { index, count: arrivals[index] }),
+            None => Ok(trace),
+        }
     }
 
     fn check(&self) -> Result<(), Error> {

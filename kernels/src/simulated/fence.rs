@@ -1,3 +1,3 @@
 //! Fences.
 
-pub use oxmla_simt::fence::{gpu, mbarrier_init, proxy_async_shared};
+pub use oxmla_simt::fence::{mbarrier_init, proxy_async_shared};

@@ -14,16 +14,21 @@ pub unsafe fn store_f32(address: u32, value: f32) {
 }
 
 #[track_caller]
-pub unsafe fn store_zero_16(address: u32) {
-    shared::store_zero_16(address);
-}
-
-#[track_caller]
 pub unsafe fn load_u32(address: u32) -> u32 {
     shared::load_u32(address)
 }
 
 #[track_caller]
+pub unsafe fn load_u32x4(address: u32) -> [u32; 4] {
+    shared::load_u32x4(address)
+}
+
+#[track_caller]
 pub unsafe fn store_u32x4(address: u32, value: [u32; 4]) {
     shared::store_u32x4(address, value);
+}
+
+#[track_caller]
+pub unsafe fn store_zero_16(address: u32) {
+    shared::store_zero_16(address);
 }

@@ -4,6 +4,11 @@ use oxmla_simt::warp;
 pub use oxmla_simt::warp::{all, ballot, broadcast, sum};
 
 #[track_caller]
+pub fn sync() {
+    warp::sync(u32::MAX);
+}
+
+#[track_caller]
 pub fn butterfly<const MASK: u32>(value: f32) -> f32 {
     warp::butterfly(value, MASK)
 }

@@ -4,3 +4,5 @@ pub mod descriptor;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub mod element;
 pub mod swizzle;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub mod uniform;

@@ -1,8 +1,9 @@
-//! The dense decode and combine kernels, run thread by thread in the SIMT machine and compared with f64.
+//! The dense decode kernel, run thread by thread in the SIMT machine and compared with f64.
 
 mod injected;
 mod problem;
 
+use oxmla_kernels::abi::Cut;
 use oxmla_kernels::simulate::{DenseDecode, ElementType, Error};
 use oxmla_simt::{Event, Timing};
 use problem::{Problem, Shape};
@@ -22,8 +23,19 @@ fn check(shape: Shape, seed: u64, timing: Timing) {
     check_as(ElementType::Bf16, shape, seed, timing);
 }
 
+/// As [`check`], with pieces of 2^`piece_log2` blocks.
+fn check_fixed(shape: Shape, piece_log2: u32, seed: u64) {
+    let mut problem = Problem::new(shape, ElementType::Bf16, 7 + seed);
+    problem.cut = Cut::fixed(piece_log2);
+    check_problem(&problem, seed, Timing::Random);
+}
+
 fn check_as(element: ElementType, shape: Shape, seed: u64, timing: Timing) {
-    let problem = Problem::new(shape, element, 7 + seed);
+    check_problem(&Problem::new(shape, element, 7 + seed), seed, timing);
+}
+
+fn check_problem(problem: &Problem, seed: u64, timing: Timing) {
+    let element = problem.element;
     let name = format!("{element:?}, {:?}, seed {seed}", problem.shape);
     let got = problem.run(seed, timing).unwrap_or_else(|report| panic!("{name}: {report}"));
     let expected = problem.oracle();
@@ -73,6 +85,22 @@ fn few_and_many_heads() {
 fn requests_split_among_parts() {
     check(one_head(&[500, 3, 260], 1, 16, 5), 0, Timing::Late);
     check(one_head(&[500, 3, 260], 1, 16, 5), 1, Timing::Random);
+}
+
+/// Many parts share a request: teams of warps; and few.
+#[test]
+fn merges_of_many_and_few_parts() {
+    check(one_head(&[1300], 1, 16, 21), 0, Timing::Random);
+    check(one_head(&[700], 1, 64, 11), 1, Timing::Late);
+    check(one_head(&[700], 1, 40, 4), 2, Timing::Random);
+    check(one_head(&[400, 300], 1, 64, 3), 3, Timing::Random);
+}
+
+#[test]
+fn pieces_of_a_fixed_length() {
+    check_fixed(one_head(&[64, 129, 700], 2, 128, 5), 2, 0);
+    check_fixed(one_head(&[500, 3, 0, 260], 1, 16, 2), 0, 1);
+    check_fixed(one_head(&[300], 1, 16, 1), 1, 2);
 }
 
 #[test]
@@ -126,6 +154,7 @@ fn arguments_are_checked() {
             softmax_scale: 1.0,
             causal: false,
             parts: 1,
+            cut: Cut::balanced(5),
         };
         change(&mut step);
         match step.run(|launch| launch) {

@@ -1,6 +1,7 @@
 //! A decode step in host memory, what the kernels make of it in the SIMT machine, and what is right.
 
 use half::{bf16, f16};
+use oxmla_kernels::abi::Cut;
 use oxmla_kernels::simulate::{DenseDecode, ElementType, Error};
 use oxmla_simt::{Launch, Timing, Trace};
 
@@ -22,13 +23,14 @@ pub struct Shape {
 /// Inputs. Everything that no request may read is NaN.
 pub struct Problem {
     pub shape: Shape,
-    element: ElementType,
+    pub element: ElementType,
     q: Tensor,
     /// `[blocks, 64, h_k, 576]`.
     cache: Tensor,
     table: Vec<i32>,
     blocks_per_request: usize,
     scale: f32,
+    pub cut: Cut,
 }
 
 /// 16-bit floats: bits and values.
@@ -88,15 +90,15 @@ impl Problem {
         }
         let (q, cache) = (Tensor::new(element, &q), Tensor::new(element, &cache));
         let scale = (D_QK as f32).powf(-0.5);
-        Self { shape, element, q, cache, table, blocks_per_request, scale }
+        Self { shape, element, q, cache, table, blocks_per_request, scale, cut: Cut::balanced(5) }
     }
 
-    /// Runs both kernels.
+    /// Runs the kernel.
     pub fn run(&self, seed: u64, timing: Timing) -> Result<Outcome, Error> {
         self.run_as(|launch| launch.seed(seed).timing(timing)).map(|(outcome, _)| outcome)
     }
 
-    /// Runs both kernels, each launch changed by `configure`. The trace is that of the decode kernel.
+    /// Runs the kernel, its launch changed by `configure`.
     pub fn run_as(&self, configure: impl Fn(Launch) -> Launch) -> Result<(Outcome, Trace), Error> {
         let Shape { lengths, s_q, h_q, h_k, parts, causal } = &self.shape;
         let (s_q, h_q, batch) = (*s_q, *h_q, lengths.len());
@@ -116,6 +118,7 @@ impl Problem {
             softmax_scale: self.scale,
             causal: *causal,
             parts: *parts,
+            cut: self.cut,
         };
         let trace = step.run(configure)?;
         let outcome = Outcome {

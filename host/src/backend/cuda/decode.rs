@@ -1,15 +1,12 @@
-//! The launches of one decode.
+//! The launch of one decode.
 
 use std::ffi::c_void;
 
 use oxmla_kernels::abi::DenseDecodeParams;
-use oxmla_kernels::decode::combine::Grid;
 
-use super::context::Current;
 use super::device::CudaDevice;
 use super::driver::Handle;
 use super::launch::Launch;
-use super::module::DecodeKernels;
 use super::tensor_map::Layout;
 use crate::dtype::DType;
 use crate::error::Result;
@@ -27,78 +24,34 @@ pub(crate) struct DecodeLaunch<'a> {
     pub params: &'a DenseDecodeParams,
 }
 
-/// Gives the decode kernel and the combine kernel to `stream`. Allocates nothing and waits for nothing, so it
-/// can be captured.
+/// Gives the decode kernel to `stream`. Allocates nothing and waits for nothing, so it can be captured.
+///
+/// Where CTAs share requests, each waits for the others at its end: the launch is then a cooperative one, which
+/// begins when all of them have a multiprocessor.
 ///
 /// # Errors
-/// [`StrideMismatch`](crate::Error::StrideMismatch) if the kernels cannot follow `q`, or
+/// [`StrideMismatch`](crate::Error::StrideMismatch) if the kernel cannot follow `q`, or
 /// [`Driver`](crate::Error::Driver).
 pub(crate) fn launch_decode(
     device: &CudaDevice,
     stream: *mut c_void,
     launch: &DecodeLaunch<'_>,
 ) -> Result<()> {
-    let kernels = device.kernels().decode(launch.dtype)?;
+    let function = device.kernels().decode(launch.dtype)?;
     let current = device.make_current()?;
-    launch.main_kernel(kernels, &current, stream)?;
-    launch.combine(kernels, &current, stream)
-}
-
-/// Gives the decode kernel alone to `stream`: what a benchmark measures. Requests that were split among CTAs
-/// stay in the workspace, unmerged.
-///
-/// # Errors
-/// As for [`launch_decode`].
-pub(crate) fn launch_main_kernel(
-    device: &CudaDevice,
-    stream: *mut c_void,
-    launch: &DecodeLaunch<'_>,
-) -> Result<()> {
-    let kernels = device.kernels().decode(launch.dtype)?;
-    launch.main_kernel(kernels, &device.make_current()?, stream)
-}
-
-impl DecodeLaunch<'_> {
-    fn main_kernel(
-        &self,
-        kernels: &DecodeKernels,
-        current: &Current<'_>,
-        stream: Handle,
-    ) -> Result<()> {
-        let Self { q, kv_cache, params, .. } = *self;
-        let driver = current.driver();
-        let mut q = Layout::of_queries(q, &params.rows)?.encode(driver, q)?;
-        let mut kv_cache = Layout::of_cache(kv_cache)?.encode(driver, kv_cache)?;
-        let launch = Launch {
-            function: kernels.decode,
-            grid: [params.rows.tiles(), params.parts, 1],
-            programmatic: false,
-            cooperative: false,
-        };
-        let parameters = [q.parameter(), kv_cache.parameter(), parameter(params)];
-        // SAFETY: two tensor maps and the parameters, as the kernel declares them.
-        unsafe { launch.start(current, stream, parameters) }
-    }
-
-    /// The combine kernel starts while the decode kernel before it is still running: it waits for that by
-    /// itself.
-    fn combine(
-        &self,
-        kernels: &DecodeKernels,
-        current: &Current<'_>,
-        stream: Handle,
-    ) -> Result<()> {
-        let params = self.params;
-        let Grid { x, y, .. } = Grid::new(&params.rows, params.batch, params.parts);
-        let launch = Launch {
-            function: kernels.combine,
-            grid: [x, y, 1],
-            programmatic: true,
-            cooperative: false,
-        };
-        // SAFETY: the parameters, as the kernel declares them.
-        unsafe { launch.start(current, stream, [parameter(params)]) }
-    }
+    let DecodeLaunch { q, kv_cache, params, .. } = *launch;
+    let driver = current.driver();
+    let mut q = Layout::of_queries(q, &params.rows)?.encode(driver, q)?;
+    let mut kv_cache = Layout::of_cache(kv_cache)?.encode(driver, kv_cache)?;
+    let launch = Launch {
+        function,
+        grid: [params.rows.tiles(), params.parts, 1],
+        programmatic: false,
+        cooperative: params.parts > 1,
+    };
+    let parameters = [q.parameter(), kv_cache.parameter(), parameter(params)];
+    // SAFETY: two tensor maps and the parameters, as the kernel declares them.
+    unsafe { launch.start(&current, stream, parameters) }
 }
 
 /// What a launch takes for the parameters. It only reads through the pointer.

@@ -66,7 +66,7 @@ impl Launch {
 
 #[cfg(test)]
 mod tests {
-    use oxmla_kernels::launch::COMBINE_BF16;
+    use oxmla_kernels::launch::DENSE_DECODE_BF16;
 
     use super::*;
 
@@ -80,7 +80,7 @@ mod tests {
             (false, true, &[together]),
             (true, true, &[early, together]),
         ] {
-            let function = Function { handle: null_mut(), geometry: COMBINE_BF16 };
+            let function = Function { handle: null_mut(), geometry: DENSE_DECODE_BF16 };
             let launch = Launch { function, grid: [1; 3], programmatic, cooperative };
             let (attributes, count) = launch.attributes();
             assert_eq!(attributes[..count as usize], *expected);

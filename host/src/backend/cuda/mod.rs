@@ -45,7 +45,7 @@ mod tensor_map;
 
 pub use buffer::CudaBuffer;
 pub(crate) use cache::{launch_append, launch_copy_blocks, launch_gather};
-pub(crate) use decode::{DecodeLaunch, launch_decode, launch_main_kernel};
+pub(crate) use decode::{DecodeLaunch, launch_decode};
 pub use device::{CudaDevice, MemoryInfo};
 pub use info::CudaInfo;
 pub(crate) use staging::upload;

@@ -5,8 +5,7 @@ use std::ptr::null_mut;
 
 use cust::module::Module;
 use oxmla_kernels::launch::{
-    APPEND_BF16, APPEND_F16, COMBINE_BF16, COMBINE_F16, COPY_BLOCKS, DENSE_DECODE_BF16,
-    DENSE_DECODE_F16, GATHER, Kernel,
+    APPEND_BF16, APPEND_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16, GATHER, Kernel,
 };
 
 use super::driver::{
@@ -24,13 +23,6 @@ pub(super) fn ptx_version() -> &'static str {
     version.map_or("unknown", str::trim)
 }
 
-/// The kernels of one element type.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct DecodeKernels {
-    pub decode: Function,
-    pub combine: Function,
-}
-
 /// An entry point, ready to launch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Function {
@@ -41,8 +33,8 @@ pub(super) struct Function {
 /// A loaded module and its entry points.
 #[derive(Debug)]
 pub(super) struct Kernels {
-    bf16: DecodeKernels,
-    f16: DecodeKernels,
+    decode_bf16: Function,
+    decode_f16: Function,
     append_bf16: Function,
     append_f16: Function,
     gather: Function,
@@ -60,14 +52,8 @@ impl Kernels {
         let module = load(driver, PTX)?;
         let function = |geometry| Function::find(driver, &module, geometry);
         Ok(Self {
-            bf16: DecodeKernels {
-                decode: function(&DENSE_DECODE_BF16)?,
-                combine: function(&COMBINE_BF16)?,
-            },
-            f16: DecodeKernels {
-                decode: function(&DENSE_DECODE_F16)?,
-                combine: function(&COMBINE_F16)?,
-            },
+            decode_bf16: function(&DENSE_DECODE_BF16)?,
+            decode_f16: function(&DENSE_DECODE_F16)?,
             append_bf16: function(&APPEND_BF16)?,
             append_f16: function(&APPEND_F16)?,
             gather: function(&GATHER)?,
@@ -76,11 +62,11 @@ impl Kernels {
         })
     }
 
-    /// The kernels that attend over a cache of elements of type `dtype`.
-    pub(super) fn decode(&self, dtype: DType) -> Result<&DecodeKernels> {
+    /// The kernel that attends over a cache of elements of type `dtype`.
+    pub(super) const fn decode(&self, dtype: DType) -> Result<Function> {
         match dtype {
-            DType::Bf16 => Ok(&self.bf16),
-            DType::F16 => Ok(&self.f16),
+            DType::Bf16 => Ok(self.decode_bf16),
+            DType::F16 => Ok(self.decode_f16),
             got => Err(Error::UnsupportedDType { arg: "kv_cache", got }),
         }
     }

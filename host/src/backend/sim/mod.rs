@@ -73,6 +73,7 @@ pub(crate) fn decode(
         softmax_scale: args.softmax_scale,
         causal: plan.mask() == Mask::Causal,
         parts: plan.parts(),
+        cut: plan.cut(),
     };
     step.run(|launch| simulator.configure(launch)).map_err(report)?;
     out.store(&args.out);

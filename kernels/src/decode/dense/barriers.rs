@@ -24,6 +24,8 @@ pub unsafe fn init(shared: u32) {
                 mbarrier::init(shared + RIGHT_EMPTY + 8 * stage, WARPS);
                 stage += 1;
             }
+            mbarrier::init(shared + TASK_FULL, 1);
+            mbarrier::init(shared + TASK_EMPTY, 2 * WARPS);
         }
         fence::mbarrier_init();
     }
@@ -62,6 +64,12 @@ impl Ring {
     #[inline(always)]
     pub fn tile(&self, shared: u32, tile: u32) -> u32 {
         shared + K + self.stage * BLOCK_BYTES + tile * crate::tile::swizzle::TILE_BYTES
+    }
+
+    /// Address of the current block's header in the array at `headers`.
+    #[inline(always)]
+    pub fn header(&self, shared: u32, headers: u32) -> u32 {
+        shared + headers + HEADER_BYTES * self.stage
     }
 
     /// Address of the current block's barrier in the array at `barriers`.

@@ -11,8 +11,10 @@
 //! |---|---|
 //! | 0–127 | warpgroup *left*: scores, softmax, output columns 0–255 |
 //! | 128–255 | warpgroup *right*: output columns 256–511 |
-//! | 256–383 | warpgroup *producer*: its first warp loads Q and K, the others retire |
+//! | 256–287 | warp *producer*: follows the schedule, loads Q and K, hands out what is to be merged |
+//! | 288–383 | three warps that write the results of requests without tokens |
 
+use crate::decode::merge::{SCRATCH_BYTES, TASK_BYTES};
 use crate::tile::swizzle::TILE_BYTES;
 
 /// Query rows of a CTA, and tokens of a block.
@@ -36,15 +38,19 @@ pub const STAGES: u32 = 2;
 
 /// Threads of a warpgroup.
 pub const WARPGROUP: u32 = 128;
+/// First warp of the right warpgroup.
+pub const RIGHT_WARP: u32 = WARPGROUP / 32;
+/// The producer.
+pub const PRODUCER_WARP: u32 = 2 * WARPGROUP / 32;
 /// Threads of a CTA: three warpgroups.
 pub const THREADS: u32 = 3 * WARPGROUP;
 /// Registers per thread of the launch: 65,536 / 384, in steps of 8.
 pub const LAUNCH_REGISTERS: u32 = 168;
 /// Registers per thread of the producer after it has given the rest away.
-pub const PRODUCER_REGISTERS: u32 = 24;
+pub const PRODUCER_REGISTERS: u32 = 40;
 /// Registers per thread of the left and right warpgroups: their half of the output alone takes 128, scores
 /// and probabilities another 48.
-pub const CONSUMER_REGISTERS: u32 = 240;
+pub const CONSUMER_REGISTERS: u32 = 232;
 
 /// Bytes of Q, and of one K block.
 pub const BLOCK_BYTES: u32 = QK_TILES * TILE_BYTES;
@@ -63,8 +69,16 @@ pub const K: u32 = Q + BLOCK_BYTES;
 pub const P: u32 = K + STAGES * BLOCK_BYTES;
 /// `f32 [64]`: by what the right warpgroup multiplies each row of its output.
 pub const ROW_FACTORS: u32 = P + TILE_BYTES;
+/// Bytes of a [`super::header::Header`].
+pub const HEADER_BYTES: u32 = 16;
+/// `[stage]` [`super::header::Header`] of the left tiles.
+pub const LEFT_HEADERS: u32 = ROW_FACTORS + TILE * 4;
+/// `[stage]` [`super::header::Header`] of the right tiles.
+pub const RIGHT_HEADERS: u32 = LEFT_HEADERS + HEADER_BYTES * STAGES;
+/// [`crate::decode::merge::Task`].
+pub const TASK: u32 = RIGHT_HEADERS + HEADER_BYTES * STAGES;
 /// First mbarrier.
-pub const BARRIERS: u32 = ROW_FACTORS + TILE * 4;
+pub const BARRIERS: u32 = TASK + TASK_BYTES;
 /// Q has landed: one arrival, and its bytes.
 pub const Q_FULL: u32 = BARRIERS;
 /// Q may be overwritten: one arrival per warp of the left warpgroup.
@@ -77,8 +91,12 @@ pub const LEFT_EMPTY: u32 = LEFT_FULL + 8 * STAGES;
 pub const RIGHT_FULL: u32 = LEFT_EMPTY + 8 * STAGES;
 /// `[stage]` The right tiles may be overwritten: one arrival per warp of the right warpgroup.
 pub const RIGHT_EMPTY: u32 = RIGHT_FULL + 8 * STAGES;
+/// A task has been handed out: one arrival.
+pub const TASK_FULL: u32 = RIGHT_EMPTY + 8 * STAGES;
+/// It is done: one arrival per warp of the left and right warpgroups.
+pub const TASK_EMPTY: u32 = TASK_FULL + 8;
 /// Dynamic shared memory of the kernel, in bytes.
-pub const SHARED_BYTES: u32 = RIGHT_EMPTY + 8 * STAGES;
+pub const SHARED_BYTES: u32 = TASK_EMPTY + 8;
 
 // Named barriers. 0 is the whole CTA.
 
@@ -90,6 +108,8 @@ pub const CONSUMED: u32 = 2;
 pub const LEFT_GROUP: u32 = 3;
 /// All of the right warpgroup.
 pub const RIGHT_GROUP: u32 = 4;
+/// Left and right warpgroup, when they merge.
+pub const MERGE_GROUP: u32 = 5;
 
 const _: () =
     assert!(SHARED_BYTES <= 232_448, "a CTA on sm_90 has at most 227 KB of shared memory");
@@ -101,4 +121,5 @@ const _: () = assert!(
     K.is_multiple_of(1024) && P.is_multiple_of(1024),
     "swizzled tiles start on 1,024 bytes"
 );
+const _: () = assert!(SCRATCH_BYTES <= BLOCK_BYTES, "the merge has the place of Q for itself");
 const _: () = assert!(RIGHT_BYTES < 1 << 20, "an mbarrier counts less than 2^20 bytes");

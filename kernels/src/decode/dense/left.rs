@@ -4,111 +4,136 @@ use seq_macro::seq;
 
 use super::barriers::{Publisher, Ring, release};
 use super::config::*;
+use super::header::Header;
 use super::tail;
 use crate::abi::DenseDecodeParams;
-use crate::attention::epilogue;
 use crate::attention::rows::{self, Tile};
 use crate::attention::softmax::{self, OnlineSoftmax, RowResult};
-use crate::decode::walk::{Piece, Walk};
 use crate::ptx::wgmma::{self, Acc64, Acc256, FragmentA};
 use crate::ptx::{matrix, mbarrier, registers, shared as memory, special};
 use crate::tile::descriptor;
 use crate::tile::element::Element;
 use crate::tile::swizzle;
 
-/// Runs the warpgroup.
-///
-/// # Safety
-/// Its four warps call it, converged; `params` is valid for the launch.
-#[inline(always)]
-pub unsafe fn run<E: Element>(
-    params: &DenseDecodeParams,
-    tile: &Tile,
-    mut walk: Walk,
-    shared: u32,
-) {
-    let mut publisher = Publisher::new();
-    let mut ring = Ring::new();
-    let mut q_parity = 0;
-    // SAFETY: zero bits are 0.0. (An array literal of this length would go through local memory.)
-    let mut scores: Acc64 = unsafe { core::mem::zeroed() };
+/// What the warpgroup keeps from piece to piece.
+pub struct Left {
+    publisher: Publisher,
+    ring: Ring,
+    q_parity: u32,
+    limits: Limits,
+}
 
-    // SAFETY: the warpgroup is converged, and every wait below stands before the use it protects.
-    unsafe {
-        while let Some(piece) = walk.next() {
-            let mut o: Acc256 = core::mem::zeroed();
-            let mut softmax = OnlineSoftmax::new();
-            let limits = Limits::new(tile, &piece);
-            mbarrier::wait(shared + Q_FULL, q_parity);
-            q_parity ^= 1;
+impl Left {
+    /// Before the first piece of `tile`.
+    #[inline(always)]
+    pub fn new(tile: &Tile) -> Self {
+        Self {
+            publisher: Publisher::new(),
+            ring: Ring::new(),
+            q_parity: 0,
+            limits: Limits::new(tile),
+        }
+    }
 
-            issue_left_scores::<E>(&mut scores, &ring, shared);
-            finish_scores::<E>(&mut scores, &ring, shared);
-            let mut block = piece.blocks.start;
-            while block + 1 < piece.blocks.end {
-                limits.mask(&mut scores, block);
+    /// Computes the left half of the next piece's output, which is zero before, not yet normalised; its header is
+    /// that of its last block. The last header of all is the end's.
+    ///
+    /// # Safety
+    /// The four warps of the warpgroup call it, converged; `params` is valid for the launch.
+    #[inline(always)]
+    pub unsafe fn piece<E: Element>(
+        &mut self,
+        params: &DenseDecodeParams,
+        shared: u32,
+        o: &mut Acc256,
+    ) -> (Header, RowResult) {
+        // SAFETY: zero bits are 0.0. (An array literal of this length would go through local memory.)
+        let mut scores: Acc64 = unsafe { core::mem::zeroed() };
+        let mut softmax = OnlineSoftmax::new();
+        // SAFETY: the warpgroup is converged, and every wait below stands before the use it protects.
+        unsafe {
+            let mut header = next_header(&self.ring, shared);
+            if header.is_end() {
+                self.publisher.wait_consumed();
+                return (header, softmax.finish());
+            }
+            mbarrier::wait(shared + Q_FULL, self.q_parity);
+            self.q_parity ^= 1;
+            issue_left_scores::<E>(&mut scores, &self.ring, shared);
+            finish_scores::<E>(&mut scores, &self.ring, shared);
+            while !header.is_last() {
+                self.limits.mask(&mut scores, header.tokens);
                 let factors = softmax.step(&mut scores, params.scale_log2);
                 let p = softmax::pack::<E>(&scores);
-                softmax::scale_rows(&mut o, factors);
+                softmax::scale_rows(o, factors);
                 // The tensor cores first: what the other warpgroup needs is written while they multiply.
-                issue_output::<E>(&mut o, &p, &ring, shared);
-                publish(&mut publisher, shared, factors, &p);
+                issue_output::<E>(o, &p, &self.ring, shared);
+                publish(&mut self.publisher, shared, factors, &p);
 
                 // The scores of the next block queue up behind the output of this one; as soon as that is
                 // done the left tiles go back, with the scores still running.
-                let left_empty = ring.barrier(shared, LEFT_EMPTY);
-                ring.advance();
-                issue_left_scores::<E>(&mut scores, &ring, shared);
-                wgmma::wait_256::<1>(&mut o);
+                let left_empty = self.ring.barrier(shared, LEFT_EMPTY);
+                self.ring.advance();
+                header = next_header(&self.ring, shared);
+                issue_left_scores::<E>(&mut scores, &self.ring, shared);
+                wgmma::wait_256::<1>(o);
                 release(left_empty);
-                finish_scores::<E>(&mut scores, &ring, shared);
-                block += 1;
+                finish_scores::<E>(&mut scores, &self.ring, shared);
             }
             // The last block stands apart, for it has no scores to queue: a branch in the loop, between
             // multiplies in flight, would make ptxas serialise them all (C7514).
             release(shared + Q_EMPTY);
-            limits.mask(&mut scores, block);
+            self.limits.mask(&mut scores, header.tokens);
             let factors = softmax.step(&mut scores, params.scale_log2);
             let p = softmax::pack::<E>(&scores);
-            softmax::scale_rows(&mut o, factors);
-            publish(&mut publisher, shared, factors, &p);
-            if let Some(tail) = tail::rows(&piece, block) {
-                tail::clear::<LEFT_GROUP>(ring.tile(shared, 0), tail);
+            softmax::scale_rows(o, factors);
+            publish(&mut self.publisher, shared, factors, &p);
+            if let Some(tail) = tail::rows(header.tokens) {
+                tail::clear::<LEFT_GROUP>(self.ring.tile(shared, 0), tail);
             }
-            issue_output::<E>(&mut o, &p, &ring, shared);
-            wgmma::wait_256::<0>(&mut o);
-            release(ring.barrier(shared, LEFT_EMPTY));
-            ring.advance();
+            issue_output::<E>(o, &p, &self.ring, shared);
+            wgmma::wait_256::<0>(o);
+            release(self.ring.barrier(shared, LEFT_EMPTY));
+            self.ring.advance();
 
-            finish::<E>(params, tile, &piece, &mut publisher, shared, softmax.finish(), &o);
+            let result = softmax.finish();
+            self.publisher.wait_consumed();
+            store_row_factors(shared, result.normaliser);
+            self.publisher.publish();
+            (header, result)
         }
-        publisher.wait_consumed();
     }
 }
 
-/// How many tokens of a request the two rows of this thread see.
+/// Waits for the left tiles of the ring's current block; their header.
+#[inline(always)]
+unsafe fn next_header(ring: &Ring, shared: u32) -> Header {
+    // SAFETY: the warpgroup is converged.
+    unsafe {
+        mbarrier::wait(ring.barrier(shared, LEFT_FULL), ring.parity);
+        Header::load(ring.header(shared, LEFT_HEADERS))
+    }
+}
+
+/// How many tokens at the end of a request the two rows of this thread do not see.
 struct Limits {
-    visible: [i32; 2],
+    hidden: [i32; 2],
     /// The first row of the tile sees no more than any other.
-    least: i32,
+    most: i32,
 }
 
 impl Limits {
     #[inline(always)]
-    fn new(tile: &Tile, piece: &Piece) -> Self {
+    fn new(tile: &Tile) -> Self {
         let rows = rows::fragment_rows();
-        Self {
-            visible: [tile.visible(rows[0], piece.length), tile.visible(rows[1], piece.length)],
-            least: tile.visible(0, piece.length),
-        }
+        Self { hidden: [tile.hidden(rows[0]), tile.hidden(rows[1])], most: tile.hidden(0) }
     }
 
-    /// Hides what the rows do not see of `block`; nothing in most blocks.
+    /// Hides what the rows do not see of a block from which on the request has `tokens`; nothing in most blocks.
     #[inline(always)]
-    fn mask(&self, scores: &mut Acc64, block: u32) {
-        let first = (block * TILE) as i32;
-        if first + TILE as i32 > self.least {
-            softmax::mask(scores, [self.visible[0] - first, self.visible[1] - first]);
+    fn mask(&self, scores: &mut Acc64, tokens: i32) {
+        if TILE as i32 > tokens - self.most {
+            softmax::mask(scores, [tokens - self.hidden[0], tokens - self.hidden[1]]);
         }
     }
 }
@@ -116,9 +141,8 @@ impl Limits {
 /// First part of `scores = Q · Kᵀ`: the 16 steps over the left tiles of K. Closes a group.
 #[inline(always)]
 unsafe fn issue_left_scores<E: Element>(scores: &mut Acc64, ring: &Ring, shared: u32) {
-    // SAFETY: the caller's promise; K is read after its barrier completes.
+    // SAFETY: the caller's promise; its tiles have landed.
     unsafe {
-        mbarrier::wait(ring.barrier(shared, LEFT_FULL), ring.parity);
         let q = descriptor::k_major(registers::opaque(shared + Q));
         let k = descriptor::k_major(registers::opaque(ring.tile(shared, 0)));
         wgmma::fence();
@@ -201,26 +225,4 @@ unsafe fn store_probabilities(shared: u32, p: &[FragmentA; 4]) {
         // SAFETY: inside the tile, 16-byte aligned.
         unsafe { matrix::store_x4(shared + P + offset, p[K]) };
     });
-}
-
-/// Publishes the normalisers and writes the piece's result.
-#[inline(always)]
-unsafe fn finish<E: Element>(
-    params: &DenseDecodeParams,
-    tile: &Tile,
-    piece: &Piece,
-    publisher: &mut Publisher,
-    shared: u32,
-    result: RowResult,
-    o: &Acc256,
-) {
-    let to = piece.destination();
-    // SAFETY: the warpgroup is converged.
-    unsafe {
-        publisher.wait_consumed();
-        store_row_factors(shared, result.normaliser);
-        publisher.publish();
-        epilogue::store_half::<E>(params, tile, to, 0, o, result.normaliser);
-        epilogue::store_lse(params, tile, to, result.log2_sum);
-    }
 }

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! producer            left warpgroup                      right warpgroup
-//! TMA K[j+1]  ──►     S = Q · K[j]ᵀ          (wgmma)
+//! TMA K[j+1], ──►     S = Q · K[j]ᵀ          (wgmma)
+//! header
 //!                     P = softmax(S), factors
 //!                     O_left = O_left · factors + P · V_left
 //!                     publish P, factors     ──►          O_right = O_right · factors + P · V_right
@@ -16,11 +17,17 @@
 //! it without waiting, so that the tensor cores idle only during the softmax; the right warpgroup's update runs
 //! beside them. This is the division of labour of FlashAttention-3's MLA path; the output (64 × 512 f32) takes
 //! half of the register file and cannot be held twice.
+//!
+//! The producer alone follows the schedule. What the others need to know of a block stands in its header; at the end
+//! of a piece both store their half of the result, by the same code, and at the end of all pieces they merge the
+//! requests that this CTA shares with others ([`super::merge`]).
 
 pub mod config;
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod barriers;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+mod header;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod left;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
@@ -35,12 +42,16 @@ pub use device::run;
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod device {
-    use super::config::{CONSUMER_REGISTERS, PRODUCER_REGISTERS, WARPGROUP};
-    use super::{barriers, left, producer, right};
+    use super::config::*;
+    use super::left::Left;
+    use super::right::Right;
+    use super::{barriers, producer};
     use crate::abi::DenseDecodeParams;
+    use crate::attention::epilogue;
     use crate::attention::rows::Tile;
-    use crate::decode::walk::Walk;
+    use crate::decode::merge;
     use crate::ptx::tma::TensorMapAddress;
+    use crate::ptx::wgmma::Acc256;
     use crate::ptx::{registers, shared, special};
     use crate::tile::element::Element;
 
@@ -63,21 +74,47 @@ mod device {
         unsafe {
             let part = special::cta_y();
             let warp = special::warp();
-            match warp / (WARPGROUP / 32) {
-                0 => {
-                    registers::increase::<CONSUMER_REGISTERS>();
-                    left::run::<E>(params, &tile, Walk::new(params, part), shared);
+            if warp < PRODUCER_WARP {
+                registers::increase::<CONSUMER_REGISTERS>();
+                multiply::<E>(params, &tile, shared);
+                merge::run::<E>(params, &tile, shared);
+            } else {
+                registers::decrease::<PRODUCER_REGISTERS>();
+                if warp == PRODUCER_WARP {
+                    producer::run(q, kv, params, &tile, part, shared);
+                } else {
+                    merge::clear_empty_requests::<E>(params, &tile, part, warp - PRODUCER_WARP - 1);
                 }
-                1 => {
-                    registers::increase::<CONSUMER_REGISTERS>();
-                    right::run::<E>(params, &tile, Walk::new(params, part), shared);
+            }
+        }
+    }
+
+    /// The left and the right warpgroup: a piece at a time, each half of its output, until the producer says that
+    /// there is no more.
+    ///
+    /// # Safety
+    /// All eight warps call it, each converged.
+    #[inline(always)]
+    unsafe fn multiply<E: Element>(params: &DenseDecodeParams, tile: &Tile, shared: u32) {
+        let is_left = special::warp() < RIGHT_WARP;
+        let (mut left, mut right) = (Left::new(tile), Right::new());
+        loop {
+            // SAFETY: zero bits are 0.0; warpgroups are converged.
+            unsafe {
+                let mut o: Acc256 = core::mem::zeroed();
+                let (header, normaliser, log2_sum) = if is_left {
+                    let (header, result) = left.piece::<E>(params, shared, &mut o);
+                    (header, result.normaliser, Some(result.log2_sum))
+                } else {
+                    let (header, normaliser) = right.piece::<E>(shared, &mut o);
+                    (header, normaliser, None)
+                };
+                if header.is_end() {
+                    break;
                 }
-                _ => {
-                    registers::decrease::<PRODUCER_REGISTERS>();
-                    if warp.is_multiple_of(WARPGROUP / 32) {
-                        producer::run(q, kv, params, &tile, Walk::new(params, part), shared);
-                    }
-                }
+                let first_column = if is_left { 0 } else { D_LATENT / 2 };
+                let piece = epilogue::Piece { request: header.request, slot: header.slot() };
+                epilogue::store::<E>(params, tile, &piece, first_column, &o, normaliser, log2_sum);
             }
         }
     }

@@ -1,12 +1,15 @@
-//! The producer warp: Q and K from global memory into shared memory, as soon as there is room.
+//! The producer warp: follows the schedule, brings Q and K from global memory into shared memory as soon as there
+//! is room, and tells the other warps what they are.
 
 use super::barriers::Ring;
 use super::config::*;
+use super::header::Header;
 use crate::abi::DenseDecodeParams;
 use crate::attention::rows::Tile;
+use crate::decode::merge;
 use crate::decode::walk::{Piece, Walk};
 use crate::ptx::tma::{self, TensorMapAddress};
-use crate::ptx::{global, grid, mbarrier, special, warp};
+use crate::ptx::{global, mbarrier, special, warp};
 use crate::tile::swizzle::TILE_BYTES;
 
 /// Runs the producer.
@@ -19,15 +22,18 @@ pub unsafe fn run(
     kv: TensorMapAddress,
     params: &DenseDecodeParams,
     tile: &Tile,
-    mut walk: Walk,
+    part: u32,
     shared: u32,
 ) {
     tma::prefetch(q);
     tma::prefetch(kv);
+    prefetch_block_table(params);
     let mut ring = Ring::new();
     let mut q_parity = 0;
     // SAFETY: the warp is converged; parities follow the same order of blocks as the consumers'.
     unsafe {
+        let mut walk = Walk::new(params, part);
+        let to_merge = walk.clone();
         while let Some(piece) = walk.next() {
             mbarrier::wait(shared + Q_EMPTY, q_parity ^ 1);
             q_parity ^= 1;
@@ -42,14 +48,32 @@ pub unsafe fn run(
                     ids = next_block_ids(params, &piece, block);
                 }
                 let id = warp::broadcast(ids, offset);
-                load_block(kv, [tile.kv_head(), id], &ring, shared);
+                let is_last = block + 1 == piece.blocks.end;
+                let tokens = piece.length - (block * TILE) as i32;
+                let header = Header::new(tokens, piece.request, piece.slot, is_last);
+                load_block(kv, [tile.kv_head(), id], &header, &ring, shared);
                 ring.advance();
                 block += 1;
             }
         }
+        announce_end(&ring, shared);
+        merge::hand_out(params, tile, to_merge, shared);
     }
-    // All loads are under way: time to bring in the combine kernel.
-    grid::launch_dependents();
+}
+
+/// Brings the block table into L2 while the lengths are on their way, from which follows what of it is needed:
+/// every CTA its 4 KB, so that all of a small batch's is there.
+#[inline(always)]
+fn prefetch_block_table(params: &DenseDecodeParams) {
+    const LINE: u64 = 128 / 4;
+    let cta = special::cta_y() * params.rows.tiles() + special::cta_x();
+    let entry = u64::from(cta * 32 + special::lane()) * LINE;
+    if entry < u64::from(params.batch) * u64::from(params.table_stride) {
+        // SAFETY: an entry of the table.
+        unsafe {
+            global::prefetch((params.block_table as *const i32).wrapping_add(entry as usize))
+        };
+    }
 }
 
 /// Ids of the 32 blocks from `block` on, one in each lane: one round trip for 32 blocks.
@@ -79,22 +103,47 @@ unsafe fn load_q(q: TensorMapAddress, tile: &Tile, request: u32, shared: u32) {
     }
 }
 
-/// Issues a K block in two units, each when its place in the ring is free. `at` is KV head and block id.
+/// Issues a K block in two units, each with its header when its place in the ring is free. `at` is KV head and
+/// block id.
 #[inline(always)]
-unsafe fn load_block(kv: TensorMapAddress, at: [u32; 2], ring: &Ring, shared: u32) {
+unsafe fn load_block(
+    kv: TensorMapAddress,
+    at: [u32; 2],
+    header: &Header,
+    ring: &Ring,
+    shared: u32,
+) {
     // SAFETY: the waits make sure that the tiles are free; the barriers expect exactly these boxes.
     unsafe {
         mbarrier::wait(ring.barrier(shared, LEFT_EMPTY), ring.parity ^ 1);
         if special::lane() == 0 {
             let full = ring.barrier(shared, LEFT_FULL);
+            header.store(ring.header(shared, LEFT_HEADERS));
             mbarrier::arrive_expect(full, LEFT_BYTES);
             load_tiles(kv, at, ring, shared, full, 0, LEFT_TILES);
         }
         mbarrier::wait(ring.barrier(shared, RIGHT_EMPTY), ring.parity ^ 1);
         if special::lane() == 0 {
             let full = ring.barrier(shared, RIGHT_FULL);
+            header.store(ring.header(shared, RIGHT_HEADERS));
             mbarrier::arrive_expect(full, RIGHT_BYTES);
             load_tiles(kv, at, ring, shared, full, LEFT_TILES, QK_TILES);
+        }
+    }
+}
+
+/// Tells both warpgroups that no block follows.
+#[inline(always)]
+unsafe fn announce_end(ring: &Ring, shared: u32) {
+    // SAFETY: as for `load_block`; nothing is copied. When the right warpgroup has multiplied a block, the left has
+    // read its header long since.
+    unsafe {
+        mbarrier::wait(ring.barrier(shared, RIGHT_EMPTY), ring.parity ^ 1);
+        if special::lane() == 0 {
+            Header::end().store(ring.header(shared, LEFT_HEADERS));
+            mbarrier::arrive(ring.barrier(shared, LEFT_FULL));
+            Header::end().store(ring.header(shared, RIGHT_HEADERS));
+            mbarrier::arrive(ring.barrier(shared, RIGHT_FULL));
         }
     }
 }

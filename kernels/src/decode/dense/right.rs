@@ -4,40 +4,46 @@ use seq_macro::seq;
 
 use super::barriers::{Ring, consumed, release, wait_published};
 use super::config::*;
+use super::header::Header;
 use super::tail;
-use crate::abi::DenseDecodeParams;
-use crate::attention::epilogue;
-use crate::attention::rows::{self, Tile};
+use crate::attention::rows;
 use crate::attention::softmax;
-use crate::decode::walk::Walk;
 use crate::ptx::wgmma::{self, Acc256};
 use crate::ptx::{mbarrier, shared as memory};
 use crate::tile::descriptor;
 use crate::tile::element::Element;
 
-/// Runs the warpgroup.
-///
-/// # Safety
-/// Its four warps call it, converged; `params` is valid for the launch.
-#[inline(always)]
-pub unsafe fn run<E: Element>(
-    params: &DenseDecodeParams,
-    tile: &Tile,
-    mut walk: Walk,
-    shared: u32,
-) {
-    let mut ring = Ring::new();
-    // SAFETY: the warpgroup is converged, and every wait below stands before the use it protects.
-    unsafe {
-        while let Some(piece) = walk.next() {
-            let mut o: Acc256 = core::mem::zeroed();
-            let mut block = piece.blocks.start;
-            while block < piece.blocks.end {
+/// What the warpgroup keeps from piece to piece.
+pub struct Right {
+    ring: Ring,
+}
+
+impl Right {
+    /// Before the first piece.
+    #[inline(always)]
+    pub fn new() -> Self {
+        Self { ring: Ring::new() }
+    }
+
+    /// Computes the right half of the next piece's output, which is zero before, not yet normalised; by what to
+    /// normalise it, and the header of its last block. The last header of all is the end's.
+    ///
+    /// # Safety
+    /// The four warps of the warpgroup call it, converged.
+    #[inline(always)]
+    pub unsafe fn piece<E: Element>(&mut self, shared: u32, o: &mut Acc256) -> (Header, [f32; 2]) {
+        // SAFETY: the warpgroup is converged, and every wait below stands before the use it protects.
+        unsafe {
+            loop {
+                mbarrier::wait(self.ring.barrier(shared, RIGHT_FULL), self.ring.parity);
+                let header = Header::load(self.ring.header(shared, RIGHT_HEADERS));
+                if header.is_end() {
+                    return (header, [0.0; 2]);
+                }
                 wait_published();
-                softmax::scale_rows(&mut o, load_row_factors(shared));
-                mbarrier::wait(ring.barrier(shared, RIGHT_FULL), ring.parity);
-                let v = ring.tile(shared, LEFT_TILES);
-                if let Some(tail) = tail::rows(&piece, block) {
+                softmax::scale_rows(o, load_row_factors(shared));
+                let v = self.ring.tile(shared, LEFT_TILES);
+                if let Some(tail) = tail::rows(header.tokens) {
                     tail::clear::<RIGHT_GROUP>(v, tail);
                 }
                 let (p, v) = (descriptor::k_major(shared + P), descriptor::mn_major(v));
@@ -45,20 +51,20 @@ pub unsafe fn run<E: Element>(
                 seq!(K in 0..4 {
                     let a = descriptor::k_major_step(p, K);
                     let b = descriptor::mn_major_step(v, K);
-                    E::multiply_256(&mut o, a, b);
+                    E::multiply_256(o, a, b);
                 });
                 wgmma::commit();
-                wgmma::wait_256::<0>(&mut o);
+                wgmma::wait_256::<0>(o);
                 consumed();
-                release(ring.barrier(shared, RIGHT_EMPTY));
-                ring.advance();
-                block += 1;
+                release(self.ring.barrier(shared, RIGHT_EMPTY));
+                self.ring.advance();
+                if header.is_last() {
+                    wait_published();
+                    let normaliser = load_row_factors(shared);
+                    consumed();
+                    return (header, normaliser);
+                }
             }
-            wait_published();
-            let normaliser = load_row_factors(shared);
-            consumed();
-            let to = piece.destination();
-            epilogue::store_half::<E>(params, tile, to, D_LATENT / 2, &o, normaliser);
         }
     }
 }

@@ -7,14 +7,13 @@
 use core::ops::Range;
 
 use super::config::{LEFT_TILES, TILE, WARPGROUP};
-use crate::decode::walk::Piece;
 use crate::ptx::{barrier, fence, shared, special};
 use crate::tile::swizzle::{self, ROW_CHUNKS, TILE_BYTES};
 
-/// The rows of `block` past the end of the request, if there are any.
+/// The rows past the end of the request in a block from which on it has `tokens`, if there are any.
 #[inline(always)]
-pub fn rows(piece: &Piece, block: u32) -> Option<Range<u32>> {
-    let used = piece.length as u32 - block * TILE;
+pub fn rows(tokens: i32) -> Option<Range<u32>> {
+    let used = tokens as u32;
     (used < TILE).then_some(used..TILE)
 }
 

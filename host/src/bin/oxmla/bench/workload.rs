@@ -118,13 +118,6 @@ impl Workload {
         decode(planner, plan, stream.as_ref(), args)
     }
 
-    /// Its main kernel alone.
-    #[cfg(feature = "cuda")]
-    pub fn main_kernel(&mut self, stream: &Stream, cache: usize) -> Result<()> {
-        let (planner, plan, args) = self.arguments(cache)?;
-        oxmla::decode_main_kernel(planner, plan, stream.as_ref(), args)
-    }
-
     fn arguments(&mut self, cache: usize) -> Result<(&Planner, &DecodePlan, Decode<'_>)> {
         let Shape { dtype, batch, s_q, dims } = self.shape;
         let (h_q, d_qk, d_v) = (dims.h_q() as usize, dims.d_qk() as usize, dims.d_v() as usize);

@@ -1,0 +1,114 @@
+//! How requests are split among the parts of a step.
+
+use oxmla_kernels::decode::schedule::Schedule;
+
+use super::planner::PlannerConfig;
+use super::schedule::{self, Cut};
+use crate::cache::BLOCK_SIZE;
+use crate::error::Result;
+
+/// What beginning a request may be counted as, in blocks. Where every part has one request at most, beginnings cost
+/// all the same and are left out; where parts go through several, they have to be counted. FlashMLA's scheduler
+/// always takes 5.
+const VISIT_COSTS: [u32; 2] = [0, 5];
+/// What beginning a request costs indeed: loading Q, filling the pipeline, writing the result. About 5 µs on an H100,
+/// where a block takes 1.8.
+const VISIT_BLOCKS: u32 = 3;
+
+/// Where requests are split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Splitting {
+    /// So that all parts have the same.
+    Balanced,
+    /// After every 2^`log2_blocks` blocks.
+    Fixed {
+        /// Base-2 logarithm of the blocks of a piece.
+        log2_blocks: u32,
+    },
+}
+
+impl Splitting {
+    /// The cut of a step, for `parts` parts.
+    pub fn cut(self, lengths: &[i32], parts: u32) -> Result<Cut> {
+        match self {
+            Self::Fixed { log2_blocks } => Ok(Cut::fixed(log2_blocks)),
+            Self::Balanced => {
+                let [first, second] = VISIT_COSTS.map(Cut::balanced);
+                let longer = longest(lengths, first, parts)? > longest(lengths, second, parts)?;
+                Ok(if longer { second } else { first })
+            }
+        }
+    }
+
+    /// Tiles of partial results that the largest step of a planner may need.
+    pub fn partial_tiles(self, config: &PlannerConfig, multiprocessors: u32, tiles: u32) -> u64 {
+        match self {
+            // `parts · tiles` is at most one CTA per multiprocessor, or one per tile if there are more.
+            Self::Balanced => {
+                let ctas = multiprocessors.max(tiles);
+                Schedule::slots(Cut::balanced(0), 0, ctas)
+            }
+            Self::Fixed { log2_blocks } => {
+                let cut = Cut::fixed(log2_blocks);
+                let blocks = config.max_blocks_per_sequence as u32;
+                let total = config.max_batch as u64 * u64::from(cut.cost(blocks));
+                Schedule::slots(cut, total, 1).saturating_mul(tiles.into())
+            }
+        }
+    }
+}
+
+/// How long the part with most to do takes, in blocks.
+fn longest(lengths: &[i32], cut: Cut, parts: u32) -> Result<u32> {
+    let (mut longest, mut part, mut cost) = (0, 0, 0);
+    for piece in schedule::pieces(lengths, cut, parts)? {
+        if piece.part != part {
+            (part, cost) = (piece.part, 0);
+        }
+        cost += VISIT_BLOCKS + piece.blocks.len() as u32;
+        longest = longest.max(cost);
+    }
+    Ok(longest)
+}
+
+/// A cut in words.
+pub(super) fn explain(cut: Cut) -> String {
+    if cut.is_fixed() {
+        let tokens = BLOCK_SIZE << cut.unit_log2;
+        return format!("pieces of {tokens} tokens, whatever else is in the batch");
+    }
+    match cut.visit_cost {
+        0 => "equal shares of all blocks".to_owned(),
+        cost => format!("equal shares of all blocks, the beginning of a request counted as {cost}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One request over many parts: every part has a piece of its own, and a beginning each.
+    #[test]
+    fn beginnings_are_left_out_where_they_cost_all_the_same() -> Result<()> {
+        let cut = Splitting::Balanced.cut(&[8192], 66)?;
+        assert_eq!(cut, Cut::balanced(0));
+        assert_eq!(schedule::pieces(&[8192], cut, 66)?.count(), 64);
+        Ok(())
+    }
+
+    /// Many short requests and a long one: the parts with the short ones begin more often.
+    #[test]
+    fn beginnings_are_counted_where_parts_have_different_numbers_of_them() -> Result<()> {
+        let mut lengths = [64; 41];
+        lengths[40] = 40 * 64;
+        assert_eq!(Splitting::Balanced.cut(&lengths, 4)?, Cut::balanced(5));
+        Ok(())
+    }
+
+    #[test]
+    fn a_fixed_cut_does_not_look_at_the_batch() -> Result<()> {
+        let splitting = Splitting::Fixed { log2_blocks: 3 };
+        assert_eq!(splitting.cut(&[1, 2], 4)?, splitting.cut(&[100_000], 1)?);
+        Ok(())
+    }
+}
