@@ -77,7 +77,7 @@ pub fn rows_without_a_place(session: &mut Session) -> Result<()> {
     let spoilt: [(&str, Spoil); 6] = [
         ("id of no block", |step| step.device_table.write_slice(&[1 << 20, i32::MAX])),
         ("negative id", |step| step.device_table.write_slice(&[-1, i32::MIN])),
-        ("length beyond the table", |step| step.device_lengths.write_slice(&[129])),
+        ("length beyond the table", |step| step.device_lengths.write_slice(&[130])),
         ("largest length", |step| step.device_lengths.write_slice(&[i32::MAX])),
         ("negative length", |step| step.device_lengths.write_slice(&[i32::MIN])),
         ("offsets of more rows", |step| step.write_offsets(&[i32::MAX, i32::MAX])),
