@@ -97,9 +97,8 @@ impl DecodePlan {
         &self.rows
     }
 
-    /// Parts that the cached tokens are divided into; each is one CTA per tile of query rows. On a GPU as many as
-    /// there is room for, or as many as keep the requests whole; 1 on the CPU, which shares out query rows instead;
-    /// 4 on the simulator.
+    /// Parts that the cached tokens are divided into; each is one CTA per tile of query rows. 1 on the CPU,
+    /// which shares out query rows instead; 4 on the simulator.
     #[must_use]
     pub const fn parts(&self) -> u32 {
         self.parts

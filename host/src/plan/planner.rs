@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::decode_plan::{DecodePlan, Summary};
-use super::schedule::{self, Cut};
+use super::schedule;
 use super::splitting::Splitting;
 use super::step::Step;
 use super::tables::{self, Tables};
@@ -128,8 +128,7 @@ impl Planner {
     ///
     /// On a GPU, lengths and block table are uploaded in the order of `stream`; the caller may drop them at
     /// once. They go to the same addresses in every step: a graph that captured [`decode`](crate::decode) works
-    /// on the new ones when it is replayed after `plan`, as long as batch, `s_q` and mask are the same. It keeps the
-    /// number of parts of the plan that it was captured with, which is then perhaps not the best.
+    /// on the new ones when it is replayed after `plan`, as long as batch, `s_q` and mask are the same.
     ///
     /// # Errors
     /// - [`Error::Capacity`] if batch, `s_q` or the columns of the table are more than the planner's maxima,
@@ -146,7 +145,8 @@ impl Planner {
         check::location("stream", stream.location(), self.device.location())?;
         self.check(&step)?;
         let rows = self.config.dims.rows(step.s_q);
-        let (parts, cut) = self.divide(step.lengths, rows.tiles())?;
+        let parts = parts(&self.device, rows.tiles());
+        let cut = self.splitting.cut(step.lengths, parts)?;
         let pieces = schedule::pieces(step.lengths, cut, parts)?;
         self.step += 1;
         self.tables.set(&step);
@@ -167,17 +167,6 @@ impl Planner {
             cut,
             summary: Summary::new(step.lengths, pieces),
         })
-    }
-
-    /// Parts and cut of a step with that many tiles of query rows.
-    fn divide(&self, lengths: &[i32], tiles: u32) -> Result<(u32, Cut)> {
-        let most = parts(&self.device, tiles);
-        // The simulator is for finding mistakes: it splits what it can.
-        #[cfg(feature = "sim")]
-        if let Device::Sim(_) = self.device {
-            return Ok((most, self.splitting.cut(lengths, most)?));
-        }
-        self.splitting.divide(lengths, most)
     }
 
     fn check(&self, step: &Step<'_>) -> Result<()> {
@@ -224,7 +213,7 @@ fn multiprocessors(device: &Device) -> Option<u32> {
     }
 }
 
-/// Most parts that the cached tokens are divided into: on a GPU, one CTA of each tile for every multiprocessor.
+/// Parts that the cached tokens are divided into: on a GPU, one CTA of each tile for every multiprocessor.
 #[cfg_attr(not(feature = "cuda"), expect(unused_variables, reason = "only GPUs share out CTAs"))]
 fn parts(device: &Device, tiles: u32) -> u32 {
     match device {
