@@ -18,7 +18,7 @@ Written by `cargo xtask report` from the records that `oxmla bench suite --json`
 
 | time | what |
 | --- | --- |
-| `kernel` | the main kernel alone, between two events, the L2 flushed before: median |
+| `kernel` | the decode kernel, between two events, the L2 flushed before: median. A call is this one kernel, so that this is `call` once more, to stand beside the main kernels of peers who have others too |
 | `call` | everything that one `decode` starts, between two events, the L2 flushed before: median |
 | `sustained` | graph replays back to back for 0.2 s over caches that do not fit the L2: the steady state under the power limit |
 | `host` | time of the host for one `decode`, launches included: median |
