@@ -33,7 +33,7 @@ mod device {
     use crate::attention::quad;
     use crate::attention::rows::Tile;
     use crate::decode::dense::config::{MERGE_GROUP, Q, TASK, TASK_EMPTY, TASK_FULL};
-    use crate::decode::schedule;
+    use crate::decode::schedule::{self, Split};
     use crate::decode::walk::{Shared, Walk};
     use crate::ptx::{barrier, global, math, mbarrier, shared, special, warp};
     use crate::tile::element::Element;
@@ -61,6 +61,26 @@ mod device {
     }
 
     impl Task {
+        /// No more tasks.
+        const END: Self = Self {
+            request: 0,
+            pieces: 0,
+            parts: 0,
+            index: 0,
+            first_slot: 0,
+            other_slots: 0,
+            slot_stride: 0,
+        };
+
+        /// What part `index` of those that share a request does.
+        #[inline(always)]
+        fn new(Shared { request, index, split }: &Shared) -> Self {
+            let Split { pieces, parts, slots, .. } = *split;
+            let (first_slot, other_slots, slot_stride) = slots.raw();
+            let (request, index) = (*request, *index);
+            Self { request, pieces, parts, index, first_slot, other_slots, slot_stride }
+        }
+
         /// Writes it.
         #[inline(always)]
         unsafe fn store(&self, address: u32) {
@@ -98,22 +118,12 @@ mod device {
         let mut parity = 0;
         // SAFETY: the counters are valid; a task is written when the one before it is done.
         unsafe {
-            while let Some(Shared { request, index, split }) = walk.next_shared() {
-                let arrivals = epilogue::arrivals(params, tile, request);
-                let there = split.pieces * WARPS;
+            while let Some(share) = walk.next_shared() {
+                let task = Task::new(&share);
+                let arrivals = epilogue::arrivals(params, tile, task.request);
+                let there = task.pieces * WARPS;
                 if special::lane() == 0 {
                     global::wait_at_least(arrivals, there);
-                    let (first_slot, other_slots, slot_stride) = split.slots.raw();
-                    let (pieces, parts) = (split.pieces, split.parts);
-                    let task = Task {
-                        request,
-                        pieces,
-                        parts,
-                        index,
-                        first_slot,
-                        other_slots,
-                        slot_stride,
-                    };
                     task.store(shared + TASK);
                     mbarrier::arrive(shared + TASK_FULL);
                 }
@@ -121,18 +131,14 @@ mod device {
                 parity ^= 1;
                 // The last to leave clears the counter.
                 if special::lane() == 0
-                    && global::add_release_u32(arrivals, 1) + 1 == there + split.parts
+                    && global::add_release_u32(arrivals, 1) + 1 == there + task.parts
                 {
                     global::store_relaxed_u32(arrivals, 0);
                 }
                 warp::sync();
             }
             if special::lane() == 0 {
-                let (request, pieces, parts, index) = (0, 0, 0, 0);
-                let (first_slot, other_slots, slot_stride) = (0, 0, 0);
-                let end =
-                    Task { request, pieces, parts, index, first_slot, other_slots, slot_stride };
-                end.store(shared + TASK);
+                Task::END.store(shared + TASK);
                 mbarrier::arrive(shared + TASK_FULL);
             }
         }
