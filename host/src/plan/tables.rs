@@ -1,6 +1,6 @@
 //! Lengths and block ids of a step, as the kernels read them.
 
-use std::ptr;
+use std::{ptr, slice};
 
 use oxmla_kernels::decode::schedule;
 
@@ -39,9 +39,16 @@ impl Tables {
     pub fn set(&mut self, step: &Step<'_>) {
         for (request, &length) in step.lengths.iter().enumerate() {
             self.values[request] = length;
-            let row = self.max_batch + request * self.max_blocks;
-            for index in 0..schedule::blocks(length) as usize {
-                self.values[row + index] = id_at(&step.block_table, request, index);
+            let first = self.max_batch + request * self.max_blocks;
+            let blocks = schedule::blocks(length) as usize;
+            let ids = &mut self.values[first..first + blocks];
+            match contiguous_row(&step.block_table, request, blocks) {
+                Some(row) => ids.copy_from_slice(row),
+                None => {
+                    for (index, id) in ids.iter_mut().enumerate() {
+                        *id = id_at(&step.block_table, request, index);
+                    }
+                }
             }
         }
     }
@@ -83,7 +90,14 @@ impl Tables {
 pub(super) fn check_ids(step: &Step<'_>, blocks_in_cache: usize) -> Result<()> {
     let columns = step.block_table.shape()[1];
     for (request, &length) in step.lengths.iter().enumerate() {
-        for index in 0..checked_blocks(request, length, columns)? {
+        let used = checked_blocks(request, length, columns)?;
+        // Taken as unsigned, a negative id is larger than any. The largest of a row is found eight ids at a time.
+        let row = contiguous_row(&step.block_table, request, used);
+        let largest = row.map(|row| row.iter().fold(0, |most, &id| most.max(id as u32)));
+        if largest.is_some_and(|largest| (largest as usize) < blocks_in_cache) {
+            continue;
+        }
+        for index in 0..used {
             let id = id_at(&step.block_table, request, index);
             if !usize::try_from(id).is_ok_and(|id| id < blocks_in_cache) {
                 return Err(Error::BlockOutOfPool { request, index, id, blocks: blocks_in_cache });
@@ -101,6 +115,16 @@ pub(super) fn check_table(table: &TensorRef<'_>, batch: usize) -> Result<()> {
     check::rank(ARG, table.shape(), 2)?;
     check::axis(ARG, "batch", table.shape()[0], batch)?;
     check::alignment(ARG, table.address(), DType::I32.size())
+}
+
+/// The first `count` ids of a row of a table that [`check_table`] has accepted, if they are side by side.
+fn contiguous_row<'a>(table: &TensorRef<'a>, request: usize, count: usize) -> Option<&'a [i32]> {
+    if table.strides()[1] != 1 || count == 0 {
+        return None;
+    }
+    let first: *const i32 = ptr::with_exposed_provenance(table.address_at([request, 0]));
+    // SAFETY: aligned `i32` of a view of host memory, inside its shape.
+    Some(unsafe { slice::from_raw_parts(first, count) })
 }
 
 /// The id in a row of a table that [`check_table`] has accepted.
