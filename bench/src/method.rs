@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 /// One way to time a decode call. Times compare only with times of the same method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// The main kernel alone, nothing of it in the L2.
+    /// The main kernel alone, nothing of it in the L2; a call of ours has no other.
     Kernel,
     /// Everything that one call starts, between two events, nothing of it in the L2.
     Call,

@@ -29,7 +29,7 @@ pub struct Summary {
     pub tokens: u64,
     /// Requests without cached tokens.
     pub empty_requests: u32,
-    /// Requests that more than one part attends to.
+    /// Requests in more than one piece.
     pub split_requests: u32,
     /// Pieces that these requests are split into.
     pub partial_pieces: u32,

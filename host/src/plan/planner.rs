@@ -34,7 +34,7 @@ pub struct PlannerConfig {
 }
 
 /// Plans decode steps on one device, and owns the memory that they need besides the tensors: lengths and
-/// block table where the kernels read them, and partial results of requests that are split.
+/// block table where the kernels read them, partial results of requests that are split, and counters of these.
 ///
 /// That memory is one step's. Steps on one stream follow each other in order; a caller with several streams
 /// orders them, as for any memory that they share.

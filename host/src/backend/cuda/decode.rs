@@ -12,7 +12,7 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::tensor::TensorRef;
 
-/// What the kernels of one decode work on. Shapes, strides and locations have been checked.
+/// What the kernel of one decode works on. Shapes, strides and locations have been checked.
 pub(crate) struct DecodeLaunch<'a> {
     /// Type of `q`, `kv_cache` and the output.
     pub dtype: DType,

@@ -11,7 +11,9 @@ use crate::stream::StreamRef;
 ///
 /// A captured decode keeps the addresses of its tensors and of its planner's workspace, not what they hold: a
 /// replay works with the lengths and block table of the planner's latest step, as long as batch, s_q and mask
-/// stay the same.
+/// stay the same. It splits requests by the [`Cut`](crate::plan::schedule::Cut) of the plan that was captured: without
+/// [`Planner::deterministic`](crate::Planner::deterministic) the last bits may differ from those of a decode with the
+/// latest plan.
 #[derive(Debug)]
 pub struct Graph {
     executable: Handle,

@@ -14,7 +14,7 @@
 //! | `foreign` | what programs have that work with a GPU already: their context, their memory |
 //!
 //! Everything that takes time or allocates happens when a [`CudaDevice`] is opened: compiling and loading the
-//! kernels, their attributes. A decode encodes two tensor maps and launches two kernels.
+//! kernels, their attributes. A decode encodes two tensor maps and launches one kernel.
 //!
 //! No function here needs the driver to be there: without one, [`CudaDevice::open`] says
 //! [`Error::NoDriver`](crate::Error::NoDriver).

@@ -61,7 +61,7 @@ enum Name {
     L2,
     /// Multiplies back to back, by shape and by where A comes from; cool and sustained
     Wgmma,
-    /// Merging the results of a split request, by number of splits
+    /// Merging the results of a split request, by number of pieces
     Merge,
 }
 
