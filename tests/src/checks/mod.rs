@@ -1,6 +1,7 @@
 //! What one decode step cannot show.
 
 pub mod cached_rows;
+mod determinism;
 mod memory;
 mod planner;
 mod poison;
@@ -35,6 +36,8 @@ pub const EVERY_DEVICE: &[Check] = &[
     Check { name: "planner-reuse", run: planner::reuse },
     Check { name: "layers", run: planner::layers },
     Check { name: "empty-batch", run: planner::empty_batch },
+    Check { name: "batch-neighbours", run: determinism::neighbours },
+    Check { name: "same-step-again", run: determinism::repetition },
     Check { name: "out-of-memory", run: memory::exhausted },
     Check { name: "poison", run: poison::stays_in_its_request },
     Check { name: "refusals", run: refusals::all },
