@@ -173,3 +173,52 @@ fn workspace_is_what_tables_need() -> Result<()> {
     assert_eq!(planner()?.workspace_bytes(), 3 * (1 + 4) * 4);
     Ok(())
 }
+
+#[test]
+fn pieces_are_powers_of_two_of_blocks() -> Result<()> {
+    for got in [0, 1, 63, 65, 96, 64 * 3, u32::MAX] {
+        let refused = Planner::deterministic(&Device::cpu(), config(), got).err();
+        assert_eq!(refused, Some(Error::InvalidPiece { got }));
+    }
+    for tokens in [64, 128, 512, 1 << 31] {
+        let mut planner = Planner::deterministic(&Device::cpu(), config(), tokens)?;
+        let explanation = plan(&mut planner, &[256, 0], &[0; 8], 1)?.explain();
+        let cut = format!("schedule: pieces of {tokens} tokens, whatever else is in the batch;");
+        assert!(explanation.contains(&cut), "{explanation}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_deterministic_planner_needs_what_others_need() {
+    let dtype = DType::F32;
+    let refused = Planner::deterministic(&Device::cpu(), PlannerConfig { dtype, ..config() }, 64);
+    assert_eq!(refused.err(), Some(Error::UnsupportedDType { arg: "dtype", got: dtype }));
+}
+
+#[test]
+fn plans_say_how_often_requests_are_split() -> Result<()> {
+    let mut planner = Planner::deterministic(&Device::cpu(), config(), 128)?;
+    let explanation = plan(&mut planner, &[256, 0, 130], &[0; 12], 1)?.explain();
+    let schedule = "1 of 1 parts busy, at most 7 blocks each; 2 requests split into 4 pieces";
+    assert!(explanation.ends_with(schedule), "{explanation}");
+    Ok(())
+}
+
+/// Where there are several parts.
+#[cfg(feature = "sim")]
+#[test]
+fn plans_say_how_the_work_is_shared_out() -> Result<()> {
+    let config = PlannerConfig { max_batch: 42, max_blocks_per_sequence: 40, ..config() };
+    let mut planner = Planner::new(&Device::simulator(), config)?;
+    let explanation = plan(&mut planner, &[256, 0, 130], &[0; 12], 1)?.explain();
+    let schedule = "schedule: equal shares of all blocks; 4 of 4 parts busy, at most 2 blocks each; \
+                    2 requests split into 4 pieces";
+    assert!(explanation.ends_with(schedule), "{explanation}");
+
+    let short_ones_and_a_long_one = [&[64; 41][..], &[40 * 64]].concat();
+    let explanation = plan(&mut planner, &short_ones_and_a_long_one, &[0; 42 * 40], 1)?.explain();
+    let cut = "equal shares of all blocks, the beginning of a request counted as 5; 4 of 4 parts";
+    assert!(explanation.contains(cut), "{explanation}");
+    Ok(())
+}
