@@ -264,6 +264,11 @@ impl Launch {
         if self.cooperative { self.clusters() } else { 1 }
     }
 
+    /// GPU threads that run together.
+    pub(crate) fn threads_together(&self) -> usize {
+        self.clusters_together() as usize * self.cluster_size() * self.threads() as usize
+    }
+
     /// Gangs of the grid: CTAs that run together.
     pub(crate) fn gangs(&self) -> u64 {
         self.clusters() / self.clusters_together()

@@ -125,7 +125,7 @@ const CHUNK: u32 = 4 * 32;
 /// The cut of the whole batch.
 ///
 /// # Safety
-/// As for [`Visits::new`].
+/// As for [`Walk::new`].
 #[inline(always)]
 unsafe fn cut(params: &DenseDecodeParams) -> Schedule {
     let (mut total, mut first) = (0, 0);
@@ -141,7 +141,7 @@ unsafe fn cut(params: &DenseDecodeParams) -> Schedule {
 /// The request that contains `position` of the cost line, and where it begins; `batch` or more if there is none.
 ///
 /// # Safety
-/// As for [`Visits::new`].
+/// As for [`Walk::new`].
 #[inline(always)]
 unsafe fn find(params: &DenseDecodeParams, position: u32) -> (u32, u32) {
     let (mut first, mut start) = (0, 0);

@@ -20,6 +20,7 @@ pub mod mbarrier;
 pub mod names;
 pub mod poison;
 pub mod registers;
+mod room;
 pub mod scheduler;
 pub mod shadow;
 pub mod shared;

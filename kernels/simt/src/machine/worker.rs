@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use corosensei::stack::DefaultStack;
 
-use super::Gang;
 use super::scheduler::Runner;
+use super::{Gang, room};
 use crate::launch::Launch;
 use crate::memory::Global;
 use crate::report::{Kind, Report};
@@ -57,6 +57,7 @@ fn work(
     kernel: &(dyn Fn() + Sync),
     progress: &Progress,
 ) {
+    let _room = room::take(launch.threads_together());
     let mut stacks: Vec<DefaultStack> = Vec::new();
     loop {
         let index = progress.next.fetch_add(1, Ordering::Relaxed);
