@@ -33,6 +33,7 @@ class PlannerConfig(Structure):
         ("max_batch", c_size_t),
         ("max_blocks_per_sequence", c_size_t),
         ("blocks_in_cache", c_size_t),
+        ("piece_tokens", c_uint32),
     ]
 
 
@@ -95,13 +96,14 @@ class Library:
 
 
 class Planner:
-    """A planner for the GPU of the current context, or for the CPU."""
+    """A planner for the GPU of the current context, or for the CPU. It shares out the work evenly if `piece_tokens` is
+    0, or else splits every request after so many tokens, whatever else is in the batch."""
 
     def __init__(self, library, device, *, h_q, max_batch, max_blocks_per_sequence, blocks_in_cache,
-                 h_k=1, max_s_q=1, dtype="bfloat16"):
+                 h_k=1, max_s_q=1, dtype="bfloat16", piece_tokens=0):
         self.library, self.handle = library, c_void_p()
         config = PlannerConfig(h_q, h_k, DTYPES[dtype], max_s_q, max_batch, max_blocks_per_sequence,
-                               blocks_in_cache)
+                               blocks_in_cache, piece_tokens)
         library.check(library.calls.oxmla_planner_create(device, byref(config), byref(self.handle)))
 
     def __del__(self):

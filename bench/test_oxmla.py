@@ -35,11 +35,14 @@ def floats(bits):
 
 class OnCpu(unittest.TestCase):
     def setUp(self):
-        # No two sizes are equal, so that none can stand in for another.
-        self.planner = oxmla.Planner(oxmla.Library(), oxmla.CPU, h_q=4, h_k=1, max_s_q=3, max_batch=2,
-                                     max_blocks_per_sequence=5, blocks_in_cache=6)
+        self.planner = self.make_planner()
         self.lengths = Tensor("int32", (2,), array("i", [2, 0]))
         self.table = Tensor("int32", (2, 5), array("i", [1] + [-1] * 15), (8, 1))
+
+    def make_planner(self, **options):
+        # No two sizes are equal, so that none can stand in for another.
+        return oxmla.Planner(oxmla.Library(), oxmla.CPU, h_q=4, h_k=1, max_s_q=3, max_batch=2,
+                             max_blocks_per_sequence=5, blocks_in_cache=6, **options)
 
     def test_decode(self):
         """Two tokens in the second block; for the last query token of three, their scores differ by ln 3, and the one
@@ -60,6 +63,15 @@ class OnCpu(unittest.TestCase):
             self.assertAlmostEqual(first, 0.0, places=6)
             self.assertAlmostEqual(both, math.log(4), places=6)
         self.assertEqual(list(lse.values[12:]), [-math.inf] * 12)
+
+    def test_pieces(self):
+        for tokens, words in ((0, "equal shares"), (128, "pieces of 128 tokens")):
+            planner = self.make_planner(piece_tokens=tokens)
+            planner.plan(self.lengths, self.table, 1, causal=True)
+            self.assertIn(words, planner.explain())
+        with self.assertRaises(oxmla.Error) as refused:
+            self.make_planner(piece_tokens=96)
+        self.assertIn("`piece_tokens`", refused.exception.text)
 
     def test_refusals(self):
         self.lengths.values[1] = 321

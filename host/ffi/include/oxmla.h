@@ -98,6 +98,9 @@ typedef struct OxmlaPlannerConfig {
   size_t max_blocks_per_sequence;
   // Blocks of the cache; every block id is less.
   size_t blocks_in_cache;
+  // Tokens after which every request is split, 64 times a power of two, for results that do not depend on
+  // what else is in the batch; 0 to share out the work evenly instead.
+  uint32_t piece_tokens;
 } OxmlaPlannerConfig;
 
 // One decode step.

@@ -79,6 +79,7 @@ mod tests {
             max_batch: 3,
             max_blocks_per_sequence: 1,
             blocks_in_cache: 5,
+            piece_tokens: 0,
         };
         let planner = OxmlaPlanner::new(OxmlaDevice::Cpu as u32, &config).unwrap();
         let tensor = |shape: [i64; 4], strides, rank, dtype: OxmlaDtype| {

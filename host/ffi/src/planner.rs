@@ -24,6 +24,9 @@ pub struct OxmlaPlannerConfig {
     pub max_blocks_per_sequence: usize,
     /// Blocks of the cache; every block id is less.
     pub blocks_in_cache: usize,
+    /// Tokens after which every request is split, 64 times a power of two, for results that do not depend on
+    /// what else is in the batch; 0 to share out the work evenly instead.
+    pub piece_tokens: u32,
 }
 
 /// Plans decode steps on one device, and owns the memory that they need besides the tensors. It holds one
@@ -47,7 +50,7 @@ impl OxmlaPlanner {
             OxmlaDevice::Cpu => Device::cpu(),
             OxmlaDevice::CurrentContext => of_current_context()?,
         };
-        let config = PlannerConfig {
+        let planner_config = PlannerConfig {
             dims: MlaDims::new(config.h_q, config.h_k)?,
             dtype: choice::dtype(format_args!("`dtype`"), config.dtype)?,
             max_batch: config.max_batch,
@@ -55,8 +58,12 @@ impl OxmlaPlanner {
             max_s_q: config.max_s_q,
             blocks_in_cache: config.blocks_in_cache,
         };
+        let planner = match config.piece_tokens {
+            0 => Planner::new(&device, planner_config)?,
+            tokens => Planner::deterministic(&device, planner_config, tokens)?,
+        };
         Ok(Self {
-            planner: Planner::new(&device, config)?,
+            planner,
             plan: None,
             #[cfg(feature = "cuda")]
             downloads: crate::download::Downloads::default(),

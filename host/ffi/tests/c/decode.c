@@ -55,6 +55,7 @@ int main(void) {
     const char *text = NULL;
     REQUIRE(oxmla_explain(planner, &text) == OXMLA_STATUS_OK);
     REQUIRE(strstr(text, "2 requests") != NULL);
+    REQUIRE(strstr(text, "equal shares") != NULL);
     REQUIRE(oxmla_decode(planner, &args, NULL) == OXMLA_STATUS_OK);
     compare(&scene);
 
@@ -79,5 +80,18 @@ int main(void) {
 
     oxmla_planner_destroy(planner);
     oxmla_planner_destroy(NULL);
+
+    // Pieces of a fixed length.
+    config.piece_tokens = 2 * BLOCK;
+    scene_init(&scene);
+    step = scene_step(&scene);
+    args = scene_args(&scene);
+    REQUIRE(oxmla_planner_create(OXMLA_DEVICE_CPU, &config, &planner) == OXMLA_STATUS_OK);
+    REQUIRE(oxmla_plan(planner, &step, NULL) == OXMLA_STATUS_OK);
+    REQUIRE(oxmla_explain(planner, &text) == OXMLA_STATUS_OK);
+    REQUIRE(strstr(text, "pieces of 128 tokens") != NULL);
+    REQUIRE(oxmla_decode(planner, &args, NULL) == OXMLA_STATUS_OK);
+    compare(&scene);
+    oxmla_planner_destroy(planner);
     return 0;
 }

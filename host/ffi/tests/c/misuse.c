@@ -63,6 +63,8 @@ static void planners(void) {
                    config.max_blocks_per_sequence = 0);
     REFUSED_CONFIG(INVALID, "`blocks_in_cache` must be from 1 to 2147483647, but is 0",
                    config.blocks_in_cache = 0);
+    REFUSED_CONFIG(INVALID, "`piece_tokens` must be 64 times a power of two, but is 96",
+                   config.piece_tokens = 96);
     // Whatever this machine has, no context is current here.
     OxmlaStatus status = oxmla_planner_create(OXMLA_DEVICE_CURRENT_CONTEXT, &config, &made);
     REQUIRE(made == NULL);
