@@ -98,7 +98,7 @@ impl DecodePlan {
     }
 
     /// Parts that the cached tokens are divided into; each is one CTA per tile of query rows. 1 on the CPU,
-    /// which shares out query rows instead; 4 on the simulator.
+    /// which shares out query rows instead; up to 4 on the simulator.
     #[must_use]
     pub const fn parts(&self) -> u32 {
         self.parts

@@ -214,12 +214,15 @@ fn multiprocessors(device: &Device) -> Option<u32> {
 }
 
 /// Parts that the cached tokens are divided into: on a GPU, one CTA of each tile for every multiprocessor.
-#[cfg_attr(not(feature = "cuda"), expect(unused_variables, reason = "only GPUs share out CTAs"))]
+#[cfg_attr(
+    not(any(feature = "cuda", feature = "sim")),
+    expect(unused_variables, reason = "the CPU has no CTAs to share out")
+)]
 fn parts(device: &Device, tiles: u32) -> u32 {
     match device {
         Device::Cpu(_) => 1,
         #[cfg(feature = "sim")]
-        Device::Sim(_) => crate::backend::sim::PARTS,
+        Device::Sim(_) => crate::backend::sim::parts(tiles),
         #[cfg(feature = "cuda")]
         Device::Cuda(device) => (device.multiprocessors() / tiles).max(1),
     }

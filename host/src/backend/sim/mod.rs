@@ -16,9 +16,17 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::plan::{DecodePlan, Mask, Planner};
 
-/// CTAs that share the cached tokens of a tile of query rows. A GPU has as many as it has room for; four split
+/// Most CTAs that share the cached tokens of a tile of query rows. A GPU has as many as it has room for; four split
 /// requests in every way that the kernels know, and leave something to do for each.
-pub(crate) const PARTS: u32 = 4;
+const MOST_PARTS: u32 = 4;
+/// CTAs of a launch, where it does not have more tiles: all are there together, 384 threads each with a stack of its
+/// own.
+const MOST_CTAS: u32 = 12;
+
+/// Parts for that many tiles of query rows.
+pub(crate) fn parts(tiles: u32) -> u32 {
+    (MOST_CTAS / tiles).clamp(1, MOST_PARTS)
+}
 
 /// The SIMT machine as a device. Its memory is the host's.
 ///
