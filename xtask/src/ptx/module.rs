@@ -63,6 +63,6 @@ mod tests {
         assert_eq!(Module::of("dense_decode_bf16").unwrap().ptx_file(), "oxmla_sm90a.ptx");
         assert_eq!(Module::of("stream_read").unwrap().ptx_file(), "oxmla_micro_sm90a.ptx");
         let error = Module::of("stream_write").err().unwrap().to_string();
-        assert!(error.contains("stream_write") && error.contains("combine_bf16"), "{error}");
+        assert!(error.contains("stream_write") && error.contains("append_bf16"), "{error}");
     }
 }
