@@ -69,13 +69,13 @@ pub const K: u32 = Q + BLOCK_BYTES;
 pub const P: u32 = K + STAGES * BLOCK_BYTES;
 /// `f32 [64]`: by what the right warpgroup multiplies each row of its output.
 pub const ROW_FACTORS: u32 = P + TILE_BYTES;
-/// Bytes of a [`super::header::Header`].
+/// Bytes of a header.
 pub const HEADER_BYTES: u32 = 16;
-/// `[stage]` [`super::header::Header`] of the left tiles.
+/// `[stage]` header of the left tiles.
 pub const LEFT_HEADERS: u32 = ROW_FACTORS + TILE * 4;
-/// `[stage]` [`super::header::Header`] of the right tiles.
+/// `[stage]` header of the right tiles.
 pub const RIGHT_HEADERS: u32 = LEFT_HEADERS + HEADER_BYTES * STAGES;
-/// [`crate::decode::merge::Task`].
+/// A task of the merge.
 pub const TASK: u32 = RIGHT_HEADERS + HEADER_BYTES * STAGES;
 /// First mbarrier.
 pub const BARRIERS: u32 = TASK + TASK_BYTES;
