@@ -12,7 +12,7 @@ use crate::error::Result;
 /// always takes 5.
 const VISIT_COSTS: [u32; 2] = [0, 5];
 /// What beginning a request costs indeed: loading Q, filling the pipeline, writing the result. About 5 µs on an H100,
-/// where a block takes 1.8.
+/// where a block takes 1.8 (`docs/performance-notes.md`, 14).
 const VISIT_BLOCKS: u32 = 3;
 
 /// Where requests are split.

@@ -175,18 +175,17 @@ pub struct Split {
 /// Slots of the pieces of a split request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slots {
-    first: u32,
-    others: u32,
-    stride: u32,
+    /// Slot of the first piece.
+    pub first: u32,
+    /// Slot of any other piece `i`, less `i · stride`.
+    pub others: u32,
+    /// From one piece to the next.
+    pub stride: u32,
 }
 
 impl Slots {
-    /// First slot, and others and stride: the slot of any other piece `i` is `others + i · stride`.
-    #[must_use]
-    #[inline(always)]
-    pub const fn raw(&self) -> (u32, u32, u32) {
-        (self.first, self.others, self.stride)
-    }
+    /// None.
+    pub const NONE: Self = Self { first: 0, others: 0, stride: 0 };
 
     /// The slot of piece `index`.
     #[must_use]
