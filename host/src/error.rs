@@ -332,6 +332,14 @@ pub enum Error {
         /// What is current.
         got: &'static str,
     },
+    /// A stream or memory of another context than the GPU's primary one.
+    #[error("`{arg}` must be of the primary context of GPU {ordinal}, but is of another context")]
+    ForeignContext {
+        /// The argument.
+        arg: &'static str,
+        /// Number of the GPU.
+        ordinal: u32,
+    },
     /// A GPU without the instructions that the kernels are made of.
     #[error("{name} has compute capability {major}.{minor}, but the kernels need 9.0")]
     UnsupportedDevice {

@@ -47,6 +47,7 @@
 //! # Memory and streams of others
 //! Runtimes that manage their own memory hand it over with [`TensorRef::from_raw`] and [`TensorMut::from_raw`],
 //! and their streams with [`StreamRef::from_raw`]. Nothing is copied; the primary context of the GPU is used.
+//! Those of cudarc come in without raw addresses: feature `cudarc`, [`interop`].
 //!
 //! # Semantics
 //! - Shapes are written outermost axis first, `[batch, s_q, h_q, 576]`; strides are in elements, sizes in bytes.
@@ -61,6 +62,7 @@
 //! # Features
 //! - `cuda` (default): GPUs. Neither building nor starting needs CUDA to be installed: without a driver,
 //!   [`Device::cuda`] is [`Error::NoDriver`].
+//! - `cudarc`: [`interop::cudarc`], which takes cudarc's streams and memory.
 //! - `sim`: the simulator, [`Device::simulator`], which runs the GPU's kernels on the CPU and finds what is wrong
 //!   with them.
 //! - `checkpoint`: [`checkpoint`], which loads [`layer`]s from Hugging Face checkpoints.
@@ -77,6 +79,8 @@ mod device;
 mod dims;
 mod dtype;
 mod error;
+#[cfg(feature = "cudarc")]
+pub mod interop;
 pub mod layer;
 pub mod plan;
 mod rope;

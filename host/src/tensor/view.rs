@@ -130,6 +130,29 @@ impl<'a> TensorRef<'a> {
         Ok(Self::new(address, dtype, layout, location))
     }
 
+    /// A tensor at the beginning of `bytes` bytes that someone else manages; without `strides` contiguous.
+    ///
+    /// # Errors
+    /// As for [`TensorRef::with_strides`].
+    ///
+    /// # Safety
+    /// As for [`TensorRef::from_raw`], for the bytes.
+    #[cfg(feature = "cudarc")]
+    pub(crate) unsafe fn in_memory(
+        (address, bytes): (u64, usize),
+        dtype: DType,
+        shape: &[usize],
+        strides: Option<&[usize]>,
+        location: Location,
+    ) -> Result<Self> {
+        let layout = match strides {
+            Some(strides) => Layout::strided(shape, strides)?,
+            None => Layout::contiguous(Shape::new(shape)?),
+        };
+        check_fits(&layout, bytes / dtype.size())?;
+        Ok(Self::new(address, dtype, layout, location))
+    }
+
     /// A contiguous tensor whose size its owner has checked.
     pub(crate) fn contiguous(address: u64, dtype: DType, shape: Shape, location: Location) -> Self {
         Self::new(address, dtype, Layout::contiguous(shape), location)
@@ -203,6 +226,30 @@ impl<'a> TensorMut<'a> {
     #[must_use]
     pub const fn reborrow(&mut self) -> TensorMut<'_> {
         TensorMut::new(self.address, self.dtype, self.layout, self.location)
+    }
+
+    /// A tensor at the beginning of `bytes` bytes that someone else manages; without `strides` contiguous.
+    ///
+    /// # Errors
+    /// As for [`TensorMut::with_strides`].
+    ///
+    /// # Safety
+    /// As for [`TensorMut::from_raw`], for the bytes.
+    #[cfg(feature = "cudarc")]
+    pub(crate) unsafe fn in_memory(
+        (address, bytes): (u64, usize),
+        dtype: DType,
+        shape: &[usize],
+        strides: Option<&[usize]>,
+        location: Location,
+    ) -> Result<Self> {
+        let layout = match strides {
+            Some(strides) => Layout::strided(shape, strides)?,
+            None => Layout::contiguous(Shape::new(shape)?),
+        };
+        check_fits(&layout, bytes / dtype.size())?;
+        layout.check_disjoint()?;
+        Ok(Self::new(address, dtype, layout, location))
     }
 
     /// A contiguous tensor whose size its owner has checked.

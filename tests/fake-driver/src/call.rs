@@ -15,6 +15,7 @@ pub const INVALID_HANDLE: i32 = 400;
 pub const NOT_FOUND: i32 = 500;
 pub const COOPERATIVE_LAUNCH_TOO_LARGE: i32 = 720;
 pub const STREAM_CAPTURE_UNSUPPORTED: i32 = 900;
+pub const STREAM_CAPTURE_ISOLATION: i32 = 905;
 
 /// A function of the driver.
 pub struct Call {

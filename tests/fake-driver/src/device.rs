@@ -99,6 +99,12 @@ functions! {
         CURRENT.set(context);
         SUCCESS
     }
+    Bound fn cuCtxSynchronize() {
+        SUCCESS
+    }
+    Free fn cuCtxDestroy_v2(_context: Handle) {
+        SUCCESS
+    }
     Bound fn cuCtxGetDevice(device: *mut i32) {
         let current = (0..GPUS).find(|&device| primary(device) == CURRENT.get());
         let Some(current) = current else { return INVALID_CONTEXT };
@@ -130,6 +136,7 @@ unsafe extern "C" fn cuGetErrorName(code: i32, text: *mut *const c_char) -> i32 
         701 => Some(c"CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"),
         720 => Some(c"CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE"),
         900 => Some(c"CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"),
+        905 => Some(c"CUDA_ERROR_STREAM_CAPTURE_ISOLATION"),
         _ => None,
     };
     // SAFETY: the contract of the driver's function.

@@ -97,6 +97,12 @@ functions! {
     Release fn cuMemFree_v2(address: u64) {
         free(device(address))
     }
+    Bound fn cuMemAllocAsync(address: *mut u64, bytes: usize, _stream: Handle) {
+        give(address, bytes, |memory| memory.expose_provenance() as u64)
+    }
+    Release fn cuMemFreeAsync(address: u64, _stream: Handle) {
+        free(device(address))
+    }
     Bound fn cuMemHostAlloc(address: *mut *mut c_void, bytes: usize, _flags: u32) {
         give(address, bytes, <*mut u8>::cast)
     }

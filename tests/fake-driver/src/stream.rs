@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::call::{STREAM_CAPTURE_UNSUPPORTED, SUCCESS};
+use crate::call::{STREAM_CAPTURE_ISOLATION, STREAM_CAPTURE_UNSUPPORTED, SUCCESS};
 use crate::device;
 use crate::object::{Handle, create, destroy};
 
@@ -12,7 +12,11 @@ struct Stream {
     capturing: AtomicBool,
 }
 
-struct Event;
+#[derive(Default)]
+struct Event {
+    /// Whether the work that it comes after is recorded, not done.
+    captured: AtomicBool,
+}
 
 struct Graph;
 
@@ -84,14 +88,23 @@ functions! {
         SUCCESS
     }
     Bound fn cuEventCreate(event: *mut Handle, _flags: u32) {
-        *event = create(Event);
+        *event = create(Event::default());
         SUCCESS
     }
     Release fn cuEventDestroy_v2(event: Handle) {
         destroy::<Event>(event);
         SUCCESS
     }
-    Bound fn cuEventRecord(_event: Handle, _stream: Handle) {
+    Bound fn cuEventRecord(event: Handle, stream: Handle) {
+        let event = &*event.cast::<Event>();
+        event.captured.store(is_capturing(stream), Ordering::Relaxed);
+        SUCCESS
+    }
+    Bound fn cuStreamWaitEvent(stream: Handle, event: Handle, _flags: u32) {
+        let event = &*event.cast::<Event>();
+        if is_capturing(stream) && !event.captured.load(Ordering::Relaxed) {
+            return STREAM_CAPTURE_ISOLATION;
+        }
         SUCCESS
     }
     Bound fn cuEventSynchronize(_event: Handle) {

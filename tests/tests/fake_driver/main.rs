@@ -4,6 +4,8 @@
 mod cached_rows;
 mod contexts;
 mod cost;
+#[cfg(feature = "cudarc")]
+mod cudarc;
 mod fake;
 mod faults;
 mod layers;

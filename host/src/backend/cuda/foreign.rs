@@ -1,5 +1,7 @@
 //! What programs have that work with a GPU already: their context, their memory.
 
+#[cfg(feature = "cudarc")]
+use std::ffi::c_void;
 use std::ptr::null_mut;
 
 use cust::device::Device;
@@ -32,6 +34,18 @@ impl CudaDevice {
             return Ok(device);
         }
         Err(Error::NoPrimaryContext { got: "another context" })
+    }
+
+    /// Whether a context that someone else has is the one that this device works in.
+    #[cfg(feature = "cudarc")]
+    pub(crate) fn is_context(&self, context: *mut c_void) -> bool {
+        self.context() == context
+    }
+
+    /// The error of a call that someone else made and that ended with `code`.
+    #[cfg(feature = "cudarc")]
+    pub(crate) fn failure(&self, call: &'static str, code: i32) -> Error {
+        self.driver().error(call, code)
     }
 
     /// Copies memory of the GPU to the host, in the order of `stream`, and waits. Each copy is an address and where
