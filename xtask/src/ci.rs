@@ -47,8 +47,12 @@ fn cargo(workspace: &Workspace, arguments: &[&str]) -> Command {
     cargo
 }
 
+/// Also of the workspaces inside this one.
 fn format(workspace: &Workspace) -> Result<()> {
-    process::run(&mut cargo(workspace, &["fmt", "--all", "--check"]))
+    ["Cargo.toml", "host/candle/Cargo.toml", "fuzz/Cargo.toml"].iter().try_for_each(|manifest| {
+        let arguments = ["fmt", "--all", "--check", "--manifest-path", manifest];
+        process::run(&mut cargo(workspace, &arguments))
+    })
 }
 
 fn clippy(workspace: &Workspace) -> Result<()> {

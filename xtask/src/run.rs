@@ -48,10 +48,10 @@ pub fn test(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     beside_candle(workspace, args)
 }
 
-/// Runs the tests against candle, which are a workspace of their own.
+/// Runs the tests of the crate for candle, which is a workspace of its own.
 fn beside_candle(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     let mut cargo = process::cargo();
     cargo.current_dir(&workspace.root);
-    cargo.args(["test", "--manifest-path", "tests/candle/Cargo.toml", "--target-dir"]);
+    cargo.args(["test", "--manifest-path", "host/candle/Cargo.toml", "--target-dir"]);
     process::run(cargo.arg(&workspace.target).args(&args.rest.arguments))
 }

@@ -1,4 +1,13 @@
-//! Both models must say the same.
+//! Both models of the example `deepseek_v2` must say the same.
+
+#[path = "../examples/deepseek_v2/attention.rs"]
+mod attention;
+#[path = "../examples/deepseek_v2/compare.rs"]
+mod compare;
+#[path = "../examples/deepseek_v2/model.rs"]
+mod model;
+#[path = "../examples/deepseek_v2/weights.rs"]
+mod weights;
 
 use std::path::Path;
 
@@ -6,9 +15,9 @@ use std::path::Path;
 const TOLERANCE: f32 = 0.04;
 
 fn check(config: &str, chunk: usize) {
-    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs").join(config);
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/deepseek_v2/configs");
     let prompt: Vec<u32> = (0..70).map(|i| i * 29 % 96).collect();
-    let outcomes = oxmla_candle::compare(&config, &prompt, chunk, 20).unwrap();
+    let outcomes = compare::compare(&configs.join(config), &prompt, chunk, 20).unwrap();
     assert_eq!(outcomes.len(), 21);
     for outcome in outcomes {
         let distance = outcome.distance();

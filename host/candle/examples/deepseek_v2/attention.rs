@@ -8,10 +8,9 @@ use oxmla::layer::{
 };
 use oxmla::{
     BLOCK_SIZE, BlockPool, BlockTable, Buffer, CacheLayout, DType, DecodePlan, Device, LatentCache,
-    Mask, Planner, PlannerConfig, ROPE_PAIRS, Sequence, Step, StreamRef, TensorMut, TensorRef,
+    Mask, Planner, PlannerConfig, ROPE_PAIRS, Sequence, Step, StreamRef,
 };
-
-use crate::tensors::with_view;
+use oxmla_candle::{CpuRef, new_tensor};
 
 /// Type of queries and cache. Everything else is f32, in both models.
 const DTYPE: DType = DType::F16;
@@ -33,23 +32,6 @@ pub struct Shared {
     request: Sequence,
 }
 
-/// A weight's elements, contiguous.
-struct Weight {
-    shape: Vec<usize>,
-    values: Vec<f32>,
-}
-
-impl Weight {
-    fn get(vb: &VarBuilder<'_>, name: &str) -> Result<Self> {
-        let tensor = vb.get_unchecked(&format!("{name}.weight"))?;
-        Ok(Self { shape: tensor.dims().to_vec(), values: tensor.flatten_all()?.to_vec1()? })
-    }
-
-    fn view(&self) -> oxmla::Result<TensorRef<'_>> {
-        TensorRef::from_slice(&self.values, &self.shape)
-    }
-}
-
 impl Attention {
     /// The layer whose weights `vb` has.
     pub fn new(config: &MlaConfig, vb: &VarBuilder<'_>) -> Result<Self> {
@@ -59,8 +41,11 @@ impl Attention {
         };
         let names =
             names.iter().chain(&["kv_a_proj_with_mqa", "kv_a_layernorm", "kv_b_proj", "o_proj"]);
-        let weights = names.map(|name| Weight::get(vb, name)).collect::<Result<Vec<_>>>()?;
-        let views = weights.iter().map(Weight::view).collect::<oxmla::Result<Vec<_>>>()?;
+        let weights = names
+            .map(|name| vb.get_unchecked(&format!("{name}.weight")))
+            .collect::<candle_core::Result<Vec<_>>>()?;
+        let weights = weights.iter().map(CpuRef::new).collect::<oxmla_candle::Result<Vec<_>>>()?;
+        let views = weights.iter().map(CpuRef::view).collect::<oxmla_candle::Result<Vec<_>>>()?;
         let (query, rest) = views.split_at(views.len() - 4);
         let weights = MlaWeights {
             q: match *query {
@@ -88,20 +73,20 @@ impl Attention {
         plan: &DecodePlan,
         hidden: &Tensor,
     ) -> Result<Tensor> {
-        let shape = hidden.dims().to_vec();
-        let mut out = vec![0f32; hidden.elem_count()];
         let Shared { planner, scratch, rope, .. } = shared;
-        with_view(hidden, |hidden| {
+        let borrowed = CpuRef::new(hidden)?;
+        let view = borrowed.view()?;
+        let (out, ()) = new_tensor(hidden.dtype(), hidden.dims(), |out| {
             let args = Forward {
-                hidden,
+                hidden: view,
                 kv_cache: self.cache.view_mut(),
                 rope: rope.view(DType::F32, &[POSITIONS, ROPE_PAIRS, 2])?,
                 scratch,
-                out: TensorMut::from_slice(&mut out, &shape)?,
+                out,
             };
             self.layer.forward(planner, plan, StreamRef::cpu(), args)
         })?;
-        Ok(Tensor::from_vec(out, shape, hidden.device())?)
+        Ok(out)
     }
 }
 
