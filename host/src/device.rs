@@ -7,7 +7,8 @@ use crate::error::Result;
 use crate::stream::Stream;
 use crate::tensor::Location;
 
-/// Something that can run attention. Clones are cheap and mean the same device.
+/// Something that can run attention. Clones are cheap and mean the same device, on every thread: any number of threads
+/// may open it, allocate and launch at once.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Device {

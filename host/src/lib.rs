@@ -49,6 +49,16 @@
 //! and their streams with [`StreamRef::from_raw`]. Nothing is copied; the primary context of the GPU is used.
 //! Those of cudarc come in without raw addresses: feature `cudarc`, [`interop`].
 //!
+//! # Threads
+//! - Every type may be moved to another thread and be dropped there. No thread needs a current context, and none has
+//!   another one after a call than before; see [`backend::cuda::CudaDevice`].
+//! - [`Device`], [`Stream`], [`StreamRef`], [`DecodePlan`] and views may be used by several threads at once, and so may
+//!   a [`Planner`] in [`decode`]. Calls of several threads on one stream are done one after the other.
+//! - What changes something on the host takes `&mut`: [`Planner::plan`], [`BlockPool`], [`Sequence`]. A pool that
+//!   threads share is behind a lock of theirs.
+//! - A planner's workspace is one step's: threads that decode at once on streams of their own have planners of their
+//!   own.
+//!
 //! # Semantics
 //! - Shapes are written outermost axis first, `[batch, s_q, h_q, 576]`; strides are in elements, sizes in bytes.
 //! - With [`Mask::Causal`], query token `i` of `s_q` sees the first `length − (s_q − 1 − i)` cached tokens.
@@ -114,10 +124,23 @@ mod tests {
     #[test]
     fn threads() {
         is_send::<Planner>();
-        is_send::<LatentCache>();
-        is_send::<Stream>();
+        is_sync::<Planner>();
+        is_send::<DecodePlan>();
         is_sync::<DecodePlan>();
+        is_send::<LatentCache>();
+        is_sync::<LatentCache>();
+        is_send::<Buffer>();
+        is_sync::<Buffer>();
+        is_send::<Stream>();
+        is_sync::<Stream>();
+        is_send::<StreamRef<'_>>();
+        is_sync::<StreamRef<'_>>();
+        is_send::<TensorRef<'_>>();
+        is_sync::<TensorRef<'_>>();
+        is_send::<TensorMut<'_>>();
+        is_send::<BlockPool>();
         is_sync::<BlockPool>();
+        is_send::<Sequence>();
         is_send::<Device>();
         is_sync::<Device>();
         is_send::<Error>();

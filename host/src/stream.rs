@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use crate::error::Result;
 use crate::tensor::Location;
 
-/// A stream of a device, made by [`Device::stream`](crate::Device::stream).
+/// A stream of a device, made by [`Device::stream`](crate::Device::stream). Any thread may use and drop it.
 ///
 /// On the CPU every call has done its work when it returns, and a stream is nothing but a token.
 #[derive(Debug)]
@@ -58,12 +58,22 @@ impl Stream {
 }
 
 /// A borrowed stream, of this crate or of someone else.
+///
+/// Any thread may use it, several at once too: their calls come into the stream one after the other, in an order that
+/// only the threads themselves can settle. No thread needs a current context for that; see
+/// [`CudaDevice`](crate::backend::cuda::CudaDevice). Only CUDA's per-thread default stream, handle 2, is another stream
+/// on each thread.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamRef<'a> {
     raw: *mut c_void,
     location: Location,
     stream: PhantomData<&'a Stream>,
 }
+
+// SAFETY: the driver lets any thread use a stream.
+unsafe impl Send for StreamRef<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for StreamRef<'_> {}
 
 impl StreamRef<'_> {
     /// The stream of the CPU backend.

@@ -11,6 +11,7 @@ mod faults;
 mod layers;
 mod opening;
 mod scenario;
+mod threads;
 
 use anyhow::Result;
 use oxmla::Device;

@@ -23,7 +23,8 @@ use crate::tensor::Location;
 ///
 /// It works in the GPU's primary context, as the CUDA runtime, cudarc and PyTorch do, so addresses and
 /// streams can be exchanged with them. Every call makes that context current on its thread if it is not; a
-/// thread that had another context gets it back afterwards.
+/// thread that had another context gets it back afterwards, one that had none keeps it. That holds for drops as well,
+/// so what one thread has made another may use and drop.
 ///
 /// A GPU that has been opened stays open until the process ends, since captured graphs may hold on to its
 /// kernels; opening it again costs nothing.

@@ -24,7 +24,8 @@ pub struct Graph {
 unsafe impl Send for Graph {}
 
 impl Graph {
-    /// Runs `work`, whose calls on `stream` are recorded instead of done. `stream` is not the default stream.
+    /// Runs `work`, whose calls on `stream` are recorded instead of done. `stream` is not the default stream. Other
+    /// threads may go on meanwhile, on other streams.
     ///
     /// # Errors
     /// The first of: [`Error::LocationMismatch`](crate::Error::LocationMismatch) if the stream is of another
