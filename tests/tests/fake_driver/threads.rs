@@ -35,7 +35,7 @@ fn at_once(work: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
 
 /// What is current on a thread: nothing on the even ones, somebody else's context on the others.
 fn before(fake: &Fake, thread: usize) -> *mut std::ffi::c_void {
-    let context = if thread % 2 == 0 { null_mut() } else { dangling_mut::<u64>().cast() };
+    let context = if thread.is_multiple_of(2) { null_mut() } else { dangling_mut::<u64>().cast() };
     fake.set_current(context);
     context
 }
