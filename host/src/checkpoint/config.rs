@@ -37,7 +37,7 @@ pub fn read(path: &Path) -> Result<(MlaConfig, usize)> {
         qk_nope_head_dim: fields.size("qk_nope_head_dim")?,
         qk_rope_head_dim: fields.size("qk_rope_head_dim")?,
         v_head_dim: fields.size("v_head_dim")?,
-        rms_norm_eps: fields.number("rms_norm_eps")?,
+        rms_norm_eps: epsilon(&fields)?,
         rope: rope(&fields)?,
         max_position_embeddings: fields.size("max_position_embeddings")?,
     };
@@ -69,6 +69,15 @@ fn check_model(fields: &Fields<'_>) -> Result<()> {
     // MLA as published has as many "key-value heads" as heads: the keys and values that a latent expands to.
     let heads = fields.size("num_attention_heads")?;
     fields.only("num_key_value_heads", &json!(heads))
+}
+
+/// `rms_norm_eps`. JSON has no number that is not finite.
+fn epsilon(fields: &Fields<'_>) -> Result<f64> {
+    let epsilon = fields.number("rms_norm_eps")?;
+    if epsilon < 0.0 {
+        return Err(fields.must_be("rms_norm_eps", "a number that is at least 0"));
+    }
+    Ok(epsilon)
 }
 
 /// `rope_theta` and `rope_scaling`; newer files have both in `rope_parameters`.

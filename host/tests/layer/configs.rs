@@ -157,6 +157,10 @@ fn unsupported_values_are_named() {
     );
     refused(json!({ "rms_norm_eps": "1" }), "`rms_norm_eps` must be a number, but is \"1\"");
     refused(
+        json!({ "rms_norm_eps": -1 }),
+        "`rms_norm_eps` must be a number that is at least 0, but is -1",
+    );
+    refused(
         json!({ "rope_theta": 0.5 }),
         "`rope_theta` must be finite and greater than 1, but is 0.5",
     );
