@@ -84,6 +84,14 @@ impl Case {
         MlaDims::new(self.h_q as u32, self.h_k as u32)
     }
 
+    /// Pairs of a query row and a cached token.
+    #[must_use]
+    pub fn pairs(&self) -> usize {
+        let lengths = self.lengths.draw(self.batch, self.seed);
+        let tokens: usize = lengths.into_iter().map(|length| length as usize).sum();
+        tokens * self.s_q * self.h_q
+    }
+
     /// How many tokens of a request of `length` query token `token` sees.
     #[must_use]
     pub fn visible(&self, length: i32, token: usize) -> usize {

@@ -55,6 +55,23 @@ pub fn quick() -> Vec<Group> {
     all().into_iter().map(thin).collect()
 }
 
+/// Cases of a group that a tool runs which slows kernels down a hundredfold and more.
+const SMALL: usize = 5;
+/// Pairs of a query row and a cached token that such a case may have at most; two requests of 1,000 tokens, with two
+/// query tokens and 128 heads, have half as many.
+const SMALL_PAIRS: usize = 1_000_000;
+
+/// A few small cases of each group, from its first to its last: for compute-sanitizer.
+#[must_use]
+pub fn small() -> Vec<Group> {
+    let few = |group: Group| {
+        let cases: Vec<_> = group.cases.into_iter().filter(|c| c.pairs() <= SMALL_PAIRS).collect();
+        let step = cases.len().div_ceil(SMALL).max(1);
+        Group { cases: cases.into_iter().step_by(step).collect(), ..group }
+    };
+    all().into_iter().map(few).collect()
+}
+
 /// The grid on which FlashMLA tests its dense decode, and 16 heads. Cases with the same cache are neighbours.
 #[must_use]
 pub fn grid() -> Vec<Case> {
@@ -225,6 +242,14 @@ mod tests {
             }
         }
         Ok(())
+    }
+
+    /// Split requests and all element types included.
+    #[test]
+    fn every_group_has_small_cases() {
+        for group in small() {
+            assert!((1..=SMALL).contains(&group.cases.len()), "{}", group.name);
+        }
     }
 
     /// 4 batches, 3 numbers of query tokens, 3 means, 19 pairs of heads, 2 kinds of lengths, 2 masks.

@@ -18,8 +18,6 @@ use serde::Serialize;
 
 /// Pairs of a query row and a cached token that the oracle works on per case: a tenth of a second on one core.
 const ORACLE_BUDGET: usize = 500_000;
-/// No case takes more than a few seconds.
-const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// The test suite, on GPU 0
 #[derive(Parser)]
@@ -33,6 +31,12 @@ struct Args {
     /// A tenth of the cases of each group
     #[arg(long)]
     quick: bool,
+    /// A few small cases of each group, and the checks that tools can follow which slow kernels down
+    #[arg(long, conflicts_with = "quick")]
+    small: bool,
+    /// Seconds that a case or a check may take; none takes more than a few
+    #[arg(long, default_value_t = 30)]
+    time_limit: u64,
     /// Write what came of it here, as JSON
     #[arg(long)]
     json: Option<PathBuf>,
@@ -74,7 +78,7 @@ fn run(args: &Args) -> Result<bool> {
 
     let name = device.name().to_owned();
     let mut session = Session::new(device, ORACLE_BUDGET)?;
-    let watchdog = Watchdog::new(TIME_LIMIT);
+    let watchdog = Watchdog::new(Duration::from_secs(args.time_limit));
     let mut suite = Suite::new(&mut session, &watchdog);
     groups.iter().for_each(|group| suite.group(group));
     checks.iter().for_each(|check| suite.check(check));
@@ -109,10 +113,18 @@ fn selection(args: &Args) -> Result<(Vec<Group>, Vec<Check>)> {
         let group = Group { name: "case".into(), cases: vec![case.clone()] };
         return Ok((vec![group], Vec::new()));
     }
-    let mut groups = if args.quick { grid::quick() } else { grid::all() };
+    let mut groups = match (args.small, args.quick) {
+        (true, _) => grid::small(),
+        (_, true) => grid::quick(),
+        _ => grid::all(),
+    };
     groups.retain(|group| group.name.contains(&args.filter));
     let all = checks::EVERY_DEVICE.iter().chain(checks::GPU).copied();
-    let checks: Vec<Check> = all.filter(|check| check.name.contains(&args.filter)).collect();
+    let is_asked_for = |check: &Check| {
+        check.name.contains(&args.filter)
+            && !(args.small && checks::NOT_SMALL.contains(&check.name))
+    };
+    let checks: Vec<Check> = all.filter(is_asked_for).collect();
     if groups.is_empty() && checks.is_empty() {
         bail!("nothing is called `{}`", args.filter);
     }

@@ -60,3 +60,8 @@ pub const GPU: &[Check] = &[
     Check { name: "decode-host-time", run: host_path::time },
     Check { name: "far-pool", run: far_pool::beyond_two_billion_elements },
 ];
+
+/// Those that compute-sanitizer cannot judge: it counts what the driver refuses as an error, slows the host down, and
+/// keeps a copy of all memory.
+#[cfg(feature = "gpu")]
+pub const NOT_SMALL: &[&str] = &["out-of-memory", "decode-host-time", "far-pool"];
