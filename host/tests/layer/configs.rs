@@ -1,4 +1,12 @@
 //! `config.json`: of the models there are, and of some that are not supported.
+//!
+//! The values have been compared with copies of the published files:
+//! - DeepSeek-V2 and V3 whole, in `tests/unit_tests/models/deepseek/test_deepseek_bridges.py` of
+//!   NVIDIA-NeMo/Megatron-Bridge;
+//! - DeepSeek-V2-Lite, Moonlight and Kimi-K2-Instruct field by field, in `deepseek/deepseek_provider.py` and
+//!   `kimi/kimi_provider.py` of `src/megatron/bridge/models` there, but for the number of positions of the last two,
+//!   which is what their model cards promise;
+//! - Kimi-K2-Instruct-0905 in `model_inspection_report.md` of ParagEkbote/hf-model-inspector.
 
 use oxmla::layer::MlaConfig;
 use oxmla::{Rope, Yarn};
@@ -57,22 +65,26 @@ fn models() {
     assert_eq!(with(&as_published), Ok(v3.clone()));
     assert!((v3.softmax_scale() - 0.135_233_78).abs() < 1e-7);
 
+    let rope_v2 = json!({
+        "type": "yarn", "factor": 40, "original_max_position_embeddings": 4096,
+        "beta_fast": 32, "beta_slow": 1, "mscale": 0.707, "mscale_all_dim": 0.707
+    });
+    let v2 = json!({
+        "model_type": "deepseek_v2", "hidden_size": 5120, "num_hidden_layers": 60,
+        "rope_scaling": rope_v2
+    });
+    let yarn = Yarn { mscale: 0.707, mscale_all_dim: 0.707, ..Yarn::deepseek_v3() };
+    let expected =
+        MlaConfig { hidden_size: 5120, rope: Rope::new(1e4, Some(yarn)).unwrap(), ..v3.clone() };
+    assert_eq!(with(&v2), Ok(expected.clone()));
+
     let v2_lite = json!({
         "model_type": "deepseek_v2", "hidden_size": 2048, "num_hidden_layers": 27,
         "num_attention_heads": 16, "num_key_value_heads": 16, "q_lora_rank": null,
-        "rope_scaling": {
-            "type": "yarn", "factor": 40, "original_max_position_embeddings": 4096,
-            "beta_fast": 32, "beta_slow": 1, "mscale": 0.707, "mscale_all_dim": 0.707
-        }
+        "rope_scaling": rope_v2
     });
-    let yarn = Yarn { mscale: 0.707, mscale_all_dim: 0.707, ..Yarn::deepseek_v3() };
-    let expected = MlaConfig {
-        hidden_size: 2048,
-        num_attention_heads: 16,
-        q_lora_rank: None,
-        rope: Rope::new(1e4, Some(yarn)).unwrap(),
-        ..v3.clone()
-    };
+    let expected =
+        MlaConfig { hidden_size: 2048, num_attention_heads: 16, q_lora_rank: None, ..expected };
     assert_eq!(with(&v2_lite), Ok(expected.clone()));
 
     let moonlight = json!({
@@ -88,22 +100,25 @@ fn models() {
     };
     assert_eq!(with(&moonlight), Ok(expected));
 
-    let kimi_k2 = json!({
-        "model_type": "kimi_k2", "num_attention_heads": 64, "num_key_value_heads": 64,
-        "rope_theta": 50000.0, "max_position_embeddings": 131072,
-        "rope_scaling": {
-            "type": "yarn", "factor": 32.0, "original_max_position_embeddings": 4096,
-            "beta_fast": 1.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0
-        }
-    });
-    let yarn = Yarn { factor: 32.0, beta_fast: 1.0, ..Yarn::deepseek_v3() };
-    let expected = MlaConfig {
-        num_attention_heads: 64,
-        rope: Rope::new(5e4, Some(yarn)).unwrap(),
-        max_position_embeddings: 131_072,
-        ..v3
-    };
-    assert_eq!(with(&kimi_k2), Ok(expected));
+    // Kimi-K2-Instruct, and that of September 2025.
+    for (factor, positions) in [(32.0, 131_072), (64.0, 262_144)] {
+        let kimi_k2 = json!({
+            "model_type": "kimi_k2", "num_attention_heads": 64, "num_key_value_heads": 64,
+            "rope_theta": 50000.0, "max_position_embeddings": positions,
+            "rope_scaling": {
+                "type": "yarn", "factor": factor, "original_max_position_embeddings": 4096,
+                "beta_fast": 1.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0
+            }
+        });
+        let yarn = Yarn { factor, beta_fast: 1.0, ..Yarn::deepseek_v3() };
+        let expected = MlaConfig {
+            num_attention_heads: 64,
+            rope: Rope::new(5e4, Some(yarn)).unwrap(),
+            max_position_embeddings: positions,
+            ..v3.clone()
+        };
+        assert_eq!(with(&kimi_k2), Ok(expected));
+    }
 }
 
 #[test]
@@ -113,6 +128,10 @@ fn newer_files_have_rope_parameters() {
     parameters["rope_type"] = parameters.as_object_mut().unwrap().remove("type").unwrap();
     parameters["rope_theta"] = json["rope_theta"].take();
     json["rope_parameters"] = parameters;
+    assert_eq!(read(&json), Ok(MlaConfig::deepseek_v3()));
+    // As transformers 5 writes what it has read from an older file.
+    json["rope_parameters"]["type"] = json!("yarn");
+    json["head_dim"] = json!(64);
     assert_eq!(read(&json), Ok(MlaConfig::deepseek_v3()));
     json["rope_parameters"] = json!({ "rope_type": "default", "rope_theta": 10000.0 });
     assert_eq!(read(&json).unwrap().rope, Rope::new(1e4, None).unwrap());
