@@ -148,32 +148,6 @@ pub unsafe fn m64n64k16_bf16_rs(acc: &mut Acc64, a: &FragmentA, b: u64) {
     });
 }
 
-/// `wgmma.mma_async.m64n128k16.f32.bf16`, A and B K-major in shared memory.
-///
-/// # Safety
-/// - All warps of the warpgroup execute it, converged, after [`fence`].
-/// - Both descriptors stay inside shared memory that is not written until the group has been waited for.
-#[inline(always)]
-pub unsafe fn m64n128k16_bf16_ss(acc: &mut Acc128, a: u64, b: u64) {
-    seq!(N in 1..64 {
-        // SAFETY: the caller's promise.
-        unsafe {
-            asm!(
-                "{{ .reg .pred accumulate; setp.ne.b32 accumulate, 1, 0;",
-                "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16",
-                "{{ {d0}",
-                #(concat!(", {d", N, "}"),)*
-                "}}, {a}, {b}, accumulate, 1, 1, 0, 0; }}",
-                d0 = inout(reg32) acc[0],
-                #(d~N = inout(reg32) acc[N],)*
-                a = in(reg64) a,
-                b = in(reg64) b,
-                options(nostack)
-            )
-        };
-    });
-}
-
 /// One multiply per element type: the same instruction but for the type of its operands.
 macro_rules! multiply_for {
     ($ss64:ident, $ss256:ident, $rs256:ident, $ty:literal) => {
@@ -264,5 +238,64 @@ macro_rules! multiply_for {
     };
 }
 
+/// The shapes whose operands are both K-major in shared memory, and that only add to what is there.
+macro_rules! multiply_k_major_for {
+    ($ss128:ident, $ss256:ident, $ty:literal) => {
+        #[doc = concat!("`wgmma.mma_async.m64n128k16.f32.", $ty, "`, A and B K-major in shared memory.")]
+        ///
+        /// # Safety
+        /// - All warps of the warpgroup execute it, converged, after [`fence`].
+        /// - Both descriptors stay inside shared memory that is not written until the group has been waited for.
+        #[inline(always)]
+        pub unsafe fn $ss128(acc: &mut Acc128, a: u64, b: u64) {
+            seq!(N in 1..64 {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    asm!(
+                        "{{ .reg .pred accumulate; setp.ne.b32 accumulate, 1, 0;",
+                        concat!("wgmma.mma_async.sync.aligned.m64n128k16.f32.", $ty, ".", $ty),
+                        "{{ {d0}",
+                        #(concat!(", {d", N, "}"),)*
+                        "}}, {a}, {b}, accumulate, 1, 1, 0, 0; }}",
+                        d0 = inout(reg32) acc[0],
+                        #(d~N = inout(reg32) acc[N],)*
+                        a = in(reg64) a,
+                        b = in(reg64) b,
+                        options(nostack)
+                    )
+                };
+            });
+        }
+
+        #[doc = concat!("`wgmma.mma_async.m64n256k16.f32.", $ty, "`, A and B K-major in shared memory.")]
+        ///
+        /// # Safety
+        /// - All warps of the warpgroup execute it, converged, after [`fence`].
+        /// - Both descriptors stay inside shared memory that is not written until the group has been waited for.
+        #[inline(always)]
+        pub unsafe fn $ss256(acc: &mut Acc256, a: u64, b: u64) {
+            seq!(N in 1..128 {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    asm!(
+                        "{{ .reg .pred accumulate; setp.ne.b32 accumulate, 1, 0;",
+                        concat!("wgmma.mma_async.sync.aligned.m64n256k16.f32.", $ty, ".", $ty),
+                        "{{ {d0}",
+                        #(concat!(", {d", N, "}"),)*
+                        "}}, {a}, {b}, accumulate, 1, 1, 0, 0; }}",
+                        d0 = inout(reg32) acc[0],
+                        #(d~N = inout(reg32) acc[N],)*
+                        a = in(reg64) a,
+                        b = in(reg64) b,
+                        options(nostack)
+                    )
+                };
+            });
+        }
+    };
+}
+
 multiply_for!(m64n64k16_bf16_ss, m64n256k16_bf16_ss, m64n256k16_bf16_rs, "bf16");
 multiply_for!(m64n64k16_f16_ss, m64n256k16_f16_ss, m64n256k16_f16_rs, "f16");
+multiply_k_major_for!(m64n128k16_bf16_ss, m64n256k16_bf16_ss_k_major, "bf16");
+multiply_k_major_for!(m64n128k16_f16_ss, m64n256k16_f16_ss_k_major, "f16");

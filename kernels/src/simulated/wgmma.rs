@@ -42,11 +42,6 @@ pub unsafe fn m64n64k16_bf16_rs(acc: &mut Acc64, a: &FragmentA, b: u64) {
     wgmma::multiply(Mma::new(Type::Bf16, 64), acc, A::Registers(a), b);
 }
 
-#[track_caller]
-pub unsafe fn m64n128k16_bf16_ss(acc: &mut Acc128, a: u64, b: u64) {
-    wgmma::multiply(Mma::new(Type::Bf16, 128), acc, A::Shared(a), b);
-}
-
 macro_rules! multiply_for {
     ($ss64:ident, $ss256:ident, $rs256:ident, $ty:expr) => {
         #[track_caller]
@@ -69,5 +64,21 @@ macro_rules! multiply_for {
     };
 }
 
+macro_rules! multiply_k_major_for {
+    ($ss128:ident, $ss256:ident, $ty:expr) => {
+        #[track_caller]
+        pub unsafe fn $ss128(acc: &mut Acc128, a: u64, b: u64) {
+            wgmma::multiply(Mma::new($ty, 128), acc, A::Shared(a), b);
+        }
+
+        #[track_caller]
+        pub unsafe fn $ss256(acc: &mut Acc256, a: u64, b: u64) {
+            wgmma::multiply(Mma::new($ty, 256), acc, A::Shared(a), b);
+        }
+    };
+}
+
 multiply_for!(m64n64k16_bf16_ss, m64n256k16_bf16_ss, m64n256k16_bf16_rs, Type::Bf16);
 multiply_for!(m64n64k16_f16_ss, m64n256k16_f16_ss, m64n256k16_f16_rs, Type::F16);
+multiply_k_major_for!(m64n128k16_bf16_ss, m64n256k16_bf16_ss_k_major, Type::Bf16);
+multiply_k_major_for!(m64n128k16_f16_ss, m64n256k16_f16_ss_k_major, Type::F16);
