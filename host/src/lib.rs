@@ -77,6 +77,7 @@ mod device;
 mod dims;
 mod dtype;
 mod error;
+pub mod gemm;
 pub mod layer;
 pub mod plan;
 mod rope;

@@ -4,8 +4,10 @@ use std::ffi::{CString, c_char, c_void};
 use std::ptr::null_mut;
 
 use cust::module::Module;
+use oxmla_kernels::gemm::tiling::WIDTHS;
 use oxmla_kernels::launch::{
-    APPEND_BF16, APPEND_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16, GATHER, Kernel,
+    APPEND_BF16, APPEND_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16, GATHER, GEMM_BF16,
+    GEMM_F16, Kernel,
 };
 
 use super::driver::{
@@ -39,6 +41,9 @@ pub(super) struct Kernels {
     append_f16: Function,
     gather: Function,
     copy_blocks: Function,
+    /// By width, as [`WIDTHS`] has them.
+    gemm_bf16: [Function; 3],
+    gemm_f16: [Function; 3],
     /// The functions above live in it.
     _module: Module,
 }
@@ -51,6 +56,10 @@ impl Kernels {
     pub(super) fn load(driver: &Driver) -> Result<Self> {
         let module = load(driver, PTX)?;
         let function = |geometry| Function::find(driver, &module, geometry);
+        let [narrow, middle, wide] = &GEMM_BF16;
+        let gemm_bf16 = [function(narrow)?, function(middle)?, function(wide)?];
+        let [narrow, middle, wide] = &GEMM_F16;
+        let gemm_f16 = [function(narrow)?, function(middle)?, function(wide)?];
         Ok(Self {
             decode_bf16: function(&DENSE_DECODE_BF16)?,
             decode_f16: function(&DENSE_DECODE_F16)?,
@@ -58,6 +67,8 @@ impl Kernels {
             append_f16: function(&APPEND_F16)?,
             gather: function(&GATHER)?,
             copy_blocks: function(&COPY_BLOCKS)?,
+            gemm_bf16,
+            gemm_f16,
             _module: module,
         })
     }
@@ -77,6 +88,16 @@ impl Kernels {
             DType::Bf16 => Ok(self.append_bf16),
             DType::F16 => Ok(self.append_f16),
             got => Err(Error::UnsupportedDType { arg: "kv_cache", got }),
+        }
+    }
+
+    /// The kernel that multiplies matrices of elements of type `dtype` in tiles of `rows` rows, one of [`WIDTHS`].
+    pub(super) fn gemm(&self, dtype: DType, rows: u32) -> Result<Function> {
+        let width = WIDTHS.iter().position(|&width| width == rows).unwrap_or(0);
+        match dtype {
+            DType::Bf16 => Ok(self.gemm_bf16[width]),
+            DType::F16 => Ok(self.gemm_f16[width]),
+            got => Err(Error::UnsupportedDType { arg: "x", got }),
         }
     }
 
