@@ -33,12 +33,12 @@ const fn dense(name: &'static str) -> Kernel {
     }
 }
 
-const fn gemm(name: &'static str) -> Kernel {
+const fn gemm(name: &'static str, cluster: u32) -> Kernel {
     Kernel {
         name,
         threads: gemm::config::THREADS,
         ctas_per_sm: 1,
-        cluster: 1,
+        cluster,
         tensor_maps: 3,
         shared_bytes: gemm::config::SHARED_BYTES,
     }
@@ -60,11 +60,20 @@ pub const APPEND_F16: Kernel = cache("append_f16", cache::THREADS, cache::CTAS_P
 pub const GATHER: Kernel = cache("gather", cache::THREADS, cache::CTAS_PER_SM);
 /// Copies of whole blocks.
 pub const COPY_BLOCKS: Kernel = cache("copy_blocks", copy::THREADS, copy::CTAS_PER_SM);
-/// Matrix products of bf16, with tiles of [`gemm::tiling::WIDTHS`] tokens.
-pub const GEMM_BF16: [Kernel; 3] =
-    [gemm("gemm_64_bf16"), gemm("gemm_128_bf16"), gemm("gemm_256_bf16")];
-/// Matrix products of f16, with tiles of [`gemm::tiling::WIDTHS`] tokens.
-pub const GEMM_F16: [Kernel; 3] = [gemm("gemm_64_f16"), gemm("gemm_128_f16"), gemm("gemm_256_f16")];
+/// Matrix products of bf16, as `gemm::tiling::WIDTHS` lists their tiles.
+pub const GEMM_BF16: [Kernel; 4] = [
+    gemm("gemm_64_bf16", 1),
+    gemm("gemm_128_bf16", 1),
+    gemm("gemm_256_bf16", 1),
+    gemm("gemm_pair_bf16", 2),
+];
+/// Matrix products of f16, as `gemm::tiling::WIDTHS` lists their tiles.
+pub const GEMM_F16: [Kernel; 4] = [
+    gemm("gemm_64_f16", 1),
+    gemm("gemm_128_f16", 1),
+    gemm("gemm_256_f16", 1),
+    gemm("gemm_pair_f16", 2),
+];
 
 /// Every entry point of the PTX module.
 pub const KERNELS: &[Kernel] = &[
@@ -77,7 +86,9 @@ pub const KERNELS: &[Kernel] = &[
     GEMM_BF16[0],
     GEMM_BF16[1],
     GEMM_BF16[2],
+    GEMM_BF16[3],
     GEMM_F16[0],
     GEMM_F16[1],
     GEMM_F16[2],
+    GEMM_F16[3],
 ];

@@ -1,10 +1,7 @@
 //! Products of tensors as they are.
 
 #[cfg(all(feature = "cuda", feature = "cli"))]
-use oxmla_kernels::gemm::{
-    tiles::Tiles,
-    tiling::{Tiling, WIDTHS},
-};
+use oxmla_kernels::gemm::tiling::{Tiling, WIDTHS, most_splits};
 
 use super::{Product, Workspace};
 use crate::check;
@@ -64,14 +61,16 @@ pub fn gemm_in_tiles(
 ) -> Result<()> {
     let product = product(device, args)?;
     let multiprocessors = workspace.multiprocessors();
-    if !WIDTHS.contains(&tiling.rows) {
-        let (expected, got) = ("64, 128 or 256", tiling.rows.into());
-        return Err(Error::InvalidNumber { arg: "rows", expected, got });
+    if product.is_empty() {
+        return Ok(());
     }
-    let tiles = Tiles::new(&product.shape, tiling.rows, 1);
-    let most = tiles.blocks().min(multiprocessors / tiles.count().max(1)).max(1);
+    if !WIDTHS.contains(&tiling.width) {
+        let (expected, got) = ("64, 128 or 256", tiling.width[0].into());
+        return Err(Error::InvalidNumber { arg: "width", expected, got });
+    }
+    let most = most_splits(&product.shape, tiling.width, multiprocessors);
     check::range("splits", tiling.splits, 1, most)?;
-    let tiling = Tiling::new(&product.shape, tiling.rows, tiling.splits, multiprocessors);
+    let tiling = Tiling::new(&product.shape, tiling.width, tiling.splits, multiprocessors);
     Product { tiling: Some(tiling), ..product }.run(device, stream, workspace)
 }
 

@@ -5,7 +5,7 @@ use seq_macro::seq;
 use super::abi::GemmParams;
 use super::config::*;
 use super::output::Output;
-use super::ring::Ring;
+use super::ring::{self, Ring};
 use super::split;
 use super::tiles::Tiles;
 use super::width::Width;
@@ -28,20 +28,20 @@ pub unsafe fn run<E: Element, W: Width>(
     let group = special::warp() / (WARPGROUP / 32);
     let mut ring = Ring::new(shared);
     let mut output = Output::new(shared, group);
-    let mut index = special::cta_x();
+    let mut index = special::cta_x() / W::CLUSTER;
     // SAFETY: the warpgroup is converged; zero bits are 0.0.
     unsafe {
         while index < tiles.items() {
-            let item = tiles.item(index);
+            let item = tiles.item(index).of_cta::<W>();
             let mut acc: W::Acc = core::mem::zeroed();
             multiply::<E, W>(&mut acc, &mut ring, group, item.end - item.block);
-            if params.splits == 1 {
+            if W::CLUSTER > 1 || params.splits == 1 {
                 output.store::<E, W>(y, &params.shape, &item, &acc);
             } else {
                 split::leave::<W>(params, &item, group, &acc);
                 split::add_up::<E, W>(params, &item);
             }
-            index += special::grid_x();
+            index += special::grid_x() / W::CLUSTER;
         }
         output.drain();
     }
@@ -66,13 +66,13 @@ unsafe fn multiply<E: Element, W: Width>(
         while left > 0 {
             issue::<E, W>(acc, ring, group);
             wgmma::wait::<1>();
-            release(read);
+            ring::release::<W>(read);
             read = ring.empty();
             ring.advance::<W>();
             left -= 1;
         }
         W::wait(acc);
-        release(read);
+        ring::release::<W>(read);
     }
 }
 
@@ -91,14 +91,5 @@ unsafe fn issue<E: Element, W: Width>(acc: &mut W::Acc, ring: &Ring, group: u32)
             W::multiply::<E>(acc, a, descriptor::k_major_step(x, STEP));
         });
         wgmma::commit();
-    }
-}
-
-/// One arrival per warp, after all its lanes are done with the stage.
-#[inline(always)]
-unsafe fn release(empty: u32) {
-    if special::lane() == 0 {
-        // SAFETY: a barrier that counts the warps that multiply.
-        unsafe { mbarrier::arrive(empty) };
     }
 }

@@ -5,7 +5,7 @@ use super::config::*;
 use super::ring::Ring;
 use super::tiles::{Item, Tiles};
 use super::width::Width;
-use crate::ptx::{mbarrier, special, tma};
+use crate::ptx::{cluster, mbarrier, special, tma};
 
 /// Runs the producer.
 ///
@@ -17,9 +17,9 @@ pub unsafe fn run<W: Width>(maps: Maps, tiles: &Tiles, shared: u32) {
     tma::prefetch(maps.weight);
     tma::prefetch(maps.y);
     let mut ring = Ring::new(shared);
-    let mut index = special::cta_x();
+    let mut index = special::cta_x() / W::CLUSTER;
     while index < tiles.items() {
-        let item = tiles.item(index);
+        let item = tiles.item(index).of_cta::<W>();
         let mut block = item.block;
         while block < item.end {
             // SAFETY: the stage is empty when it is loaded; the warp is converged.
@@ -32,15 +32,16 @@ pub unsafe fn run<W: Width>(maps: Maps, tiles: &Tiles, shared: u32) {
             ring.advance::<W>();
             block += 1;
         }
-        index += special::grid_x();
+        index += special::grid_x() / W::CLUSTER;
     }
 }
 
-/// Issues the boxes of a block.
+/// Issues this CTA's boxes of a block.
 #[inline(always)]
 unsafe fn load<W: Width>(maps: Maps, item: &Item, block: u32, ring: &Ring) {
     let (full, input) = (ring.full(), block * TILE);
-    // SAFETY: the stage is empty; the barrier expects exactly these boxes.
+    // SAFETY: the stage is empty in all CTAs; the barrier expects exactly these boxes, and those that the other CTA loads
+    // here.
     unsafe {
         mbarrier::arrive_expect(full, W::STAGE_BYTES);
         let mut tile = 0;
@@ -49,10 +50,18 @@ unsafe fn load<W: Width>(maps: Maps, item: &Item, block: u32, ring: &Ring) {
             tma::load_4d_normal(maps.weight, ring.weight::<W>(tile), full, at);
             tile += 1;
         }
-        let mut tile = 0;
-        while tile < W::ROWS / TILE {
+        // Every CTA of a cluster loads its share of `x`, for all of them.
+        let share = W::ROWS / TILE / W::CLUSTER;
+        let first = if W::CLUSTER == 1 { 0 } else { cluster::rank() * share };
+        let mut tile = first;
+        while tile < first + share {
             let at = [input, item.row + tile * TILE, item.batch, 0];
-            tma::load_4d_normal(maps.x, ring.x::<W>(tile), full, at);
+            if W::CLUSTER == 1 {
+                tma::load_4d_normal(maps.x, ring.x::<W>(tile), full, at);
+            } else {
+                let all = (1 << W::CLUSTER) - 1;
+                tma::load_4d_multicast(maps.x, ring.x::<W>(tile), full, at, all);
+            }
             tile += 1;
         }
     }

@@ -2,29 +2,55 @@
 
 use super::config::*;
 use super::width::Width;
-use crate::ptx::{barrier, fence, mbarrier, special};
+use crate::ptx::{barrier, cluster, fence, mbarrier, special};
 use crate::tile::swizzle::TILE_BYTES;
 
-/// Initialises the barriers of `stages` stages and makes them visible to the CTA and to TMA.
+/// Initialises the barriers and makes them visible to the cluster and to TMA.
 ///
 /// # Safety
 /// All threads of the CTA call it, first of all.
 #[inline(always)]
-pub unsafe fn init(shared: u32, stages: u32) {
+pub unsafe fn init<W: Width>(shared: u32) {
     if special::thread_index() == 0 {
         let mut stage = 0;
-        while stage < stages {
+        while stage < W::STAGES {
             // SAFETY: 8-byte aligned, inside shared memory, not yet in use.
             unsafe {
                 mbarrier::init(shared + FULL + 8 * stage, 1);
-                mbarrier::init(shared + EMPTY + 8 * stage, CONSUMER_WARPS);
+                mbarrier::init(shared + EMPTY + 8 * stage, W::CLUSTER * CONSUMER_WARPS);
             }
             stage += 1;
         }
         fence::mbarrier_init();
     }
     // SAFETY: all threads are here.
-    unsafe { barrier::sync_threads() };
+    unsafe {
+        barrier::sync_threads();
+        if W::CLUSTER > 1 {
+            cluster::arrive();
+            cluster::wait();
+        }
+    }
+}
+
+/// One arrival per warp in every CTA that loads the stage whose barrier is `empty`, after all lanes of the warp are done
+/// with it.
+///
+/// # Safety
+/// All lanes of a warp that multiplies call it, converged; the other CTA has not ended.
+#[inline(always)]
+pub unsafe fn release<W: Width>(empty: u32) {
+    let lane = special::lane();
+    // SAFETY: a barrier that counts the warps that multiply.
+    unsafe {
+        if W::CLUSTER == 1 {
+            if lane == 0 {
+                mbarrier::arrive(empty);
+            }
+        } else if lane < W::CLUSTER {
+            mbarrier::arrive_cluster(cluster::map_address(empty, lane));
+        }
+    }
 }
 
 /// Position in the ring: which stage, and the parity of its current use. Producer and consumers walk over the same

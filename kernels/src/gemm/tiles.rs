@@ -7,10 +7,11 @@ use super::config::{COLUMNS, TILE};
 /// which need as many rows of `x` as of the weight: least traffic from the L2, and from memory.
 const GROUP: u32 = 8;
 
-/// Tiles of `rows` × 128 outputs, each in `splits` shares of its inputs.
+/// Tiles of `rows` × 128 outputs for each CTA of a cluster, each in `splits` shares of its inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tiles {
     rows: u32,
+    columns: u32,
     row_tiles: u32,
     column_tiles: u32,
     count: u32,
@@ -18,7 +19,7 @@ pub struct Tiles {
     blocks: u32,
 }
 
-/// A share of a tile: what a CTA computes at a time.
+/// A share of a tile: what a cluster computes at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Item {
     /// Index of the tile.
@@ -38,13 +39,14 @@ pub struct Item {
 }
 
 impl Tiles {
-    /// Tiles of `rows` rows.
+    /// Tiles of `rows` rows, and of 128 columns for each of the `cluster` CTAs that compute a tile together.
     #[must_use]
     #[inline(always)]
-    pub const fn new(shape: &Shape, rows: u32, splits: u32) -> Self {
-        let (row_tiles, column_tiles) = (shape.m.div_ceil(rows), shape.n.div_ceil(COLUMNS));
-        let count = shape.batch * row_tiles * column_tiles;
-        Self { rows, row_tiles, column_tiles, count, splits, blocks: shape.k.div_ceil(TILE) }
+    pub const fn new(shape: &Shape, [rows, cluster]: [u32; 2], splits: u32) -> Self {
+        let columns = cluster * COLUMNS;
+        let (row_tiles, column_tiles) = (shape.m.div_ceil(rows), shape.n.div_ceil(columns));
+        let (count, blocks) = (shape.batch * row_tiles * column_tiles, shape.k.div_ceil(TILE));
+        Self { rows, columns, row_tiles, column_tiles, count, splits, blocks }
     }
 
     /// Tiles of all products.
@@ -85,7 +87,7 @@ impl Tiles {
             split,
             batch,
             row: (first + in_group % width) * self.rows,
-            column: in_group / width * COLUMNS,
+            column: in_group / width * self.columns,
             block: self.blocks * split / self.splits,
             end: self.blocks * (split + 1) / self.splits,
         }
@@ -104,10 +106,10 @@ mod tests {
     #[test]
     fn every_block_of_every_tile_is_computed_once() {
         for (shape, rows, splits) in [
-            (Shape { batch: 1, m: 1, n: 8, k: 8 }, 64, 1),
-            (Shape { batch: 3, m: 65, n: 136, k: 200 }, 64, 4),
-            (Shape { batch: 1, m: 4096, n: 576, k: 7168 }, 256, 1),
-            (Shape { batch: 2, m: 2700, n: 300, k: 64 * 7 }, 128, 3),
+            (Shape { batch: 1, m: 1, n: 8, k: 8 }, [64, 1], 1),
+            (Shape { batch: 3, m: 65, n: 136, k: 200 }, [64, 1], 4),
+            (Shape { batch: 1, m: 4096, n: 576, k: 7168 }, [256, 2], 1),
+            (Shape { batch: 2, m: 2700, n: 300, k: 64 * 7 }, [128, 1], 3),
         ] {
             let tiles = Tiles::new(&shape, rows, splits);
             let mut seen = BTreeMap::<_, Vec<u32>>::new();

@@ -1,6 +1,8 @@
 //! Tokens that a tile has, which are the N of its multiplies.
 
 use super::config;
+use super::tiles::Item;
+use crate::ptx::cluster;
 use crate::ptx::wgmma::{self, Acc64, Acc128, Acc256};
 use crate::tile::element::Element;
 
@@ -13,6 +15,8 @@ pub trait Width {
     type Acc;
     /// Rows of `x` in a tile.
     const ROWS: u32;
+    /// CTAs of a cluster: neighbours along the outputs, which load `x` for each other.
+    const CLUSTER: u32;
     /// Bytes of a stage.
     const STAGE_BYTES: u32 = config::stage_bytes(Self::ROWS);
     /// Stages of the ring.
@@ -37,14 +41,24 @@ pub trait Width {
     fn four(acc: &Self::Acc, column: usize) -> [f32; 4];
 }
 
+impl Item {
+    /// This CTA's columns of it.
+    #[inline(always)]
+    pub fn of_cta<W: Width>(self) -> Self {
+        let rank = if W::CLUSTER == 1 { 0 } else { cluster::rank() };
+        Self { column: self.column + rank * config::COLUMNS, ..self }
+    }
+}
+
 macro_rules! width {
-    ($(#[$doc:meta])* $name:ident, $rows:literal, $acc:ty, $wait:ident, $($multiply:tt)+) => {
+    ($(#[$doc:meta])* $name:ident, $rows:literal, $cluster:literal, $acc:ty, $wait:ident, $($multiply:tt)+) => {
         $(#[$doc])*
         pub struct $name;
 
         impl Width for $name {
             type Acc = $acc;
             const ROWS: u32 = $rows;
+            const CLUSTER: u32 = $cluster;
 
             #[cfg_attr(feature = "simt", track_caller)]
             #[inline(always)]
@@ -73,13 +87,17 @@ macro_rules! width {
 
 width! {
     /// 64 tokens, or fewer.
-    N64, 64, Acc64, wait_64, multiply_64::<true>
+    N64, 64, 1, Acc64, wait_64, multiply_64::<true>
 }
 width! {
     /// 128 tokens.
-    N128, 128, Acc128, wait_128, multiply_128
+    N128, 128, 1, Acc128, wait_128, multiply_128
 }
 width! {
     /// 256 tokens.
-    N256, 256, Acc256, wait_256, multiply_256_k_major
+    N256, 256, 1, Acc256, wait_256, multiply_256_k_major
+}
+width! {
+    /// 256 tokens, for two CTAs at once.
+    Pair256, 256, 2, Acc256, wait_256, multiply_256_k_major
 }

@@ -11,7 +11,7 @@ use crate::decode::dense::config::D_ROPE;
 use crate::gemm::abi::{GemmParams, Shape, Turns};
 use crate::gemm::config::{self, TILE};
 use crate::gemm::tiles::Tiles;
-use crate::gemm::tiling::{Tiling, WIDTHS};
+use crate::gemm::tiling::Tiling;
 use crate::launch;
 
 /// Elements from one product to the next, and from one row to the next; rows are contiguous.
@@ -59,7 +59,7 @@ impl Gemm<'_> {
     /// [`Error`].
     pub fn run(self, configure: impl Fn(Launch) -> Launch) -> Result<Trace, Error> {
         let Self { element, shape, tiling, x, weight, y, turns } = self;
-        let tiles = Tiles::new(&shape, tiling.rows, tiling.splits);
+        let tiles = Tiles::new(&shape, tiling.width, tiling.splits);
         let mut partial = vec![0f32; tiling.partial_bytes() as usize / 4];
         let mut arrivals = vec![0u32; tiles.count() as usize];
         let maps = [
@@ -98,28 +98,34 @@ impl Gemm<'_> {
         };
         let [x, weight, y] = maps;
         let maps = [memory.tensor_map(x)?, memory.tensor_map(weight)?, memory.tensor_map(y)?];
-        let width = WIDTHS.iter().position(|&rows| rows == tiling.rows);
-        let (kernels, entries): (_, [Entry; 3]) = match element {
+        let (kernels, entries): (_, [Entry; 4]) = match element {
             ElementType::Bf16 => (
                 launch::GEMM_BF16,
-                [entry::gemm_64_bf16, entry::gemm_128_bf16, entry::gemm_256_bf16],
+                [
+                    entry::gemm_64_bf16,
+                    entry::gemm_128_bf16,
+                    entry::gemm_256_bf16,
+                    entry::gemm_pair_bf16,
+                ],
             ),
-            ElementType::F16 => {
-                (launch::GEMM_F16, [entry::gemm_64_f16, entry::gemm_128_f16, entry::gemm_256_f16])
-            }
+            ElementType::F16 => (
+                launch::GEMM_F16,
+                [
+                    entry::gemm_64_f16,
+                    entry::gemm_128_f16,
+                    entry::gemm_256_f16,
+                    entry::gemm_pair_f16,
+                ],
+            ),
         };
-        let width = width.ok_or(Error::Argument {
-            name: "rows",
-            expected: WIDTHS[0] as usize,
-            actual: tiling.rows as usize,
-        })?;
-        let kernel = &kernels[width];
+        let (kernel, entry) = (&kernels[tiling.kernel()], entries[tiling.kernel()]);
         let launch = Launch::new(kernel.name, [tiling.ctas, 1, 1], kernel.threads)
             .shared_bytes(kernel.shared_bytes)
-            .shared_buffers(&stages(tiling.rows))
+            .cluster([kernel.cluster, 1, 1])
+            .shared_buffers(&stages(tiling.width[0]))
             .stack_bytes(if cfg!(debug_assertions) { 512 * 1024 } else { 256 * 1024 })
             .cooperative(tiling.splits > 1);
-        let trace = configure(launch).run(&memory, || entries[width](maps, &params))?;
+        let trace = configure(launch).run(&memory, || entry(maps, &params))?;
         drop(memory);
         match arrivals.iter().position(|&count| count != 0) {
             Some(index) => Err(Error::Counter { index, count: arrivals[index] }),

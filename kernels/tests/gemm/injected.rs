@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use oxmla_kernels::gemm::tiling::WIDTHS;
 use oxmla_simt::{Change, Injection};
 
 use crate::problem::Problem;
@@ -12,11 +13,14 @@ const REDUNDANT: [(Change, &str, usize); 0] = [];
 
 #[test]
 fn every_bug_is_found() {
+    let [narrow, _, wide, pair] = WIDTHS;
     let problems = [
         // More blocks than stages, two tiles for one CTA, each with several output tiles.
-        Problem::new([1, 200, 136, 328], [256, 1, 1], 1),
+        Problem::new([1, 200, 136, 328], wide, [1, 1], 1),
         // Shared inputs.
-        Problem::new([1, 9, 72, 136], [64, 2, 2], 2),
+        Problem::new([1, 9, 72, 136], narrow, [2, 2], 2),
+        // Two CTAs that load for each other.
+        Problem::new([1, 70, 136, 328], pair, [1, 2], 3),
     ];
     let mut places: Vec<Injection> = Vec::new();
     let mut clean = Vec::new();

@@ -51,14 +51,14 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A product of `[batch, m, n, k]` in tiles of `rows` rows and `splits` shares, on `ctas` multiprocessors.
-    pub fn new(sizes: [u32; 4], [rows, splits, ctas]: [u32; 3], seed: u64) -> Self {
+    /// A product of `[batch, m, n, k]` in tiles of a width and `splits` shares, on `ctas` multiprocessors.
+    pub fn new(sizes: [u32; 4], width: [u32; 2], [splits, ctas]: [u32; 2], seed: u64) -> Self {
         let [batch, m, n, k] = sizes;
         let shape = Shape { batch, m, n, k };
         let mut problem = Self {
             element: ElementType::Bf16,
             shape,
-            tiling: Tiling::new(&shape, rows, splits, ctas),
+            tiling: Tiling::new(&shape, width, splits, ctas),
             x: Memory::new(&[]),
             weight: Memory::new(&[]),
             turning: None,
@@ -190,8 +190,8 @@ impl Problem {
                     Some((value, magnitude)) => {
                         let tolerance = self.unit() * value.abs() + magnitude * 2f64.powi(-18);
                         let got = self.value(bits);
-                        // Not the other way round: a NaN is near nothing.
-                        if !((got - value).abs() <= tolerance + 1e-30) {
+                        let off = (got - value).abs();
+                        if off.is_nan() || off > tolerance + 1e-30 {
                             return Err(format!("{}: {got}, not {value}", name()));
                         }
                     }
@@ -223,7 +223,7 @@ impl Problem {
         let pair = position as usize * ROPE + index / 2 * 2;
         let [cos, sin] = [0, 1].map(|part| f64::from(turning.rotations[pair + part]));
         let [x, y] = [0, 1].map(|part| self.value(rope[index / 2 * 2 + part]));
-        let (a, b) = if index % 2 == 0 { (x * cos, -y * sin) } else { (x * sin, y * cos) };
+        let (a, b) = if index.is_multiple_of(2) { (x * cos, -y * sin) } else { (x * sin, y * cos) };
         (a + b, a.abs() + b.abs())
     }
 }

@@ -30,7 +30,7 @@ pub(crate) fn launch_gemm(
     }
     let choose = || Tiling::choose(&product.shape, workspace.multiprocessors());
     let tiling = product.tiling.or_else(choose).ok_or(Error::SizeOverflow { what: "product" })?;
-    let function = device.kernels().gemm(product.x.dtype(), tiling.rows)?;
+    let function = device.kernels().gemm(product.x.dtype(), &tiling)?;
     let current = device.make_current()?;
     let (driver, y) = (current.driver(), product.y.as_ref());
     let [m, n, k] = [product.shape.m, product.shape.n, product.shape.k].map(u64::from);

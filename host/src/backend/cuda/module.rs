@@ -4,7 +4,7 @@ use std::ffi::{CString, c_char, c_void};
 use std::ptr::null_mut;
 
 use cust::module::Module;
-use oxmla_kernels::gemm::tiling::WIDTHS;
+use oxmla_kernels::gemm::tiling::{Tiling, WIDTHS};
 use oxmla_kernels::launch::{
     APPEND_BF16, APPEND_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16, GATHER, GEMM_BF16,
     GEMM_F16, Kernel,
@@ -41,9 +41,9 @@ pub(super) struct Kernels {
     append_f16: Function,
     gather: Function,
     copy_blocks: Function,
-    /// By width, as [`WIDTHS`] has them.
-    gemm_bf16: [Function; 3],
-    gemm_f16: [Function; 3],
+    /// In the order of [`WIDTHS`].
+    gemm_bf16: [Function; WIDTHS.len()],
+    gemm_f16: [Function; WIDTHS.len()],
     /// The functions above live in it.
     _module: Module,
 }
@@ -55,11 +55,11 @@ impl Kernels {
     /// [`Error::ModuleLoad`] with the log of the driver's compiler.
     pub(super) fn load(driver: &Driver) -> Result<Self> {
         let module = load(driver, PTX)?;
-        let function = |geometry| Function::find(driver, &module, geometry);
-        let [narrow, middle, wide] = &GEMM_BF16;
-        let gemm_bf16 = [function(narrow)?, function(middle)?, function(wide)?];
-        let [narrow, middle, wide] = &GEMM_F16;
-        let gemm_f16 = [function(narrow)?, function(middle)?, function(wide)?];
+        let function = |geometry: &Kernel| Function::find(driver, &module, geometry);
+        let functions = |kernels: &[Kernel; WIDTHS.len()]| -> Result<[Function; WIDTHS.len()]> {
+            let [narrow, middle, wide, pair] = kernels;
+            Ok([function(narrow)?, function(middle)?, function(wide)?, function(pair)?])
+        };
         Ok(Self {
             decode_bf16: function(&DENSE_DECODE_BF16)?,
             decode_f16: function(&DENSE_DECODE_F16)?,
@@ -67,8 +67,8 @@ impl Kernels {
             append_f16: function(&APPEND_F16)?,
             gather: function(&GATHER)?,
             copy_blocks: function(&COPY_BLOCKS)?,
-            gemm_bf16,
-            gemm_f16,
+            gemm_bf16: functions(&GEMM_BF16)?,
+            gemm_f16: functions(&GEMM_F16)?,
             _module: module,
         })
     }
@@ -91,12 +91,11 @@ impl Kernels {
         }
     }
 
-    /// The kernel that multiplies matrices of elements of type `dtype` in tiles of `rows` rows, one of [`WIDTHS`].
-    pub(super) fn gemm(&self, dtype: DType, rows: u32) -> Result<Function> {
-        let width = WIDTHS.iter().position(|&width| width == rows).unwrap_or(0);
+    /// The kernel that multiplies matrices of elements of type `dtype` as `tiling` says.
+    pub(super) fn gemm(&self, dtype: DType, tiling: &Tiling) -> Result<Function> {
         match dtype {
-            DType::Bf16 => Ok(self.gemm_bf16[width]),
-            DType::F16 => Ok(self.gemm_f16[width]),
+            DType::Bf16 => Ok(self.gemm_bf16[tiling.kernel()]),
+            DType::F16 => Ok(self.gemm_f16[tiling.kernel()]),
             got => Err(Error::UnsupportedDType { arg: "x", got }),
         }
     }

@@ -63,7 +63,8 @@ impl Bench<'_> {
             .with("graph_us", "in a graph, µs", among_others)
             .with("graph_tflops", "TFLOP/s", flop / among_others * 1e-6)
             .with("graph_gbps", "GB/s", bytes / among_others * 1e-3)
-            .with("rows", "rows", tiling.rows.into())
+            .with("rows", "rows", tiling.width[0].into())
+            .with("cluster", "cluster", tiling.width[1].into())
             .with("splits", "splits", tiling.splits.into())
             .with("ctas", "CTAs", tiling.ctas.into()))
     }

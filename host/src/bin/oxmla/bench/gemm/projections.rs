@@ -5,8 +5,7 @@ use std::cell::RefCell;
 use oxmla::gemm::{Gemm, gemm, gemm_in_tiles};
 use oxmla::{Buffer, DType, Result, TensorRef};
 use oxmla_kernels::gemm::abi::Shape;
-use oxmla_kernels::gemm::tiles::Tiles;
-use oxmla_kernels::gemm::tiling::{Tiling, WIDTHS};
+use oxmla_kernels::gemm::tiling::{Tiling, WIDTHS, most_splits};
 
 use super::measure::{Bench, copies};
 use crate::bench::micro::row::Row;
@@ -53,14 +52,11 @@ pub fn tilings(bench: &Bench<'_>) -> anyhow::Result<Vec<Row>> {
 
 /// Every tiling that fits on the GPU but the one that is chosen.
 fn others(shape: &Shape, multiprocessors: u32, chosen: Tiling) -> Vec<Tiling> {
-    let all = WIDTHS.into_iter().flat_map(|rows| SPLITS.map(|splits| (rows, splits)));
-    all.filter(|&(rows, splits)| {
-        let tiles = Tiles::new(shape, rows, splits);
-        splits == 1 || tiles.items() <= multiprocessors && splits <= tiles.blocks()
-    })
-    .map(|(rows, splits)| Tiling::new(shape, rows, splits, multiprocessors))
-    .filter(|tiling| *tiling != chosen)
-    .collect()
+    let all = WIDTHS.into_iter().flat_map(|width| SPLITS.map(|splits| (width, splits)));
+    all.filter(|&(width, splits)| splits <= most_splits(shape, width, multiprocessors))
+        .map(|(width, splits)| Tiling::new(shape, width, splits, multiprocessors))
+        .filter(|tiling| *tiling != chosen)
+        .collect()
 }
 
 /// A projection's operands.
