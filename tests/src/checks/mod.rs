@@ -62,6 +62,7 @@ pub const GPU: &[Check] = &[
     Check { name: "streams", run: streams::foreign_and_default },
     Check { name: "decode-allocates-nothing", run: host_path::allocations },
     Check { name: "cache-allocates-nothing", run: cached_rows::allocations },
+    Check { name: "gemm-allocates-nothing", run: products::allocations },
     Check { name: "decode-host-time", run: host_path::time },
     Check { name: "gemm-layer-sizes", run: products::layer_sizes },
     Check { name: "far-pool", run: far_pool::beyond_two_billion_elements },

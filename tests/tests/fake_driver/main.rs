@@ -8,6 +8,7 @@ mod fake;
 mod faults;
 mod layers;
 mod opening;
+mod products;
 mod scenario;
 
 use anyhow::Result;
