@@ -61,18 +61,20 @@ pub const GATHER: Kernel = cache("gather", cache::THREADS, cache::CTAS_PER_SM);
 /// Copies of whole blocks.
 pub const COPY_BLOCKS: Kernel = cache("copy_blocks", copy::THREADS, copy::CTAS_PER_SM);
 /// Matrix products of bf16, as `gemm::tiling::WIDTHS` lists their tiles.
-pub const GEMM_BF16: [Kernel; 4] = [
+pub const GEMM_BF16: [Kernel; 5] = [
     gemm("gemm_64_bf16", 1),
     gemm("gemm_128_bf16", 1),
     gemm("gemm_256_bf16", 1),
-    gemm("gemm_pair_bf16", 2),
+    gemm("gemm_pair_192_bf16", 2),
+    gemm("gemm_pair_256_bf16", 2),
 ];
 /// Matrix products of f16, as `gemm::tiling::WIDTHS` lists their tiles.
-pub const GEMM_F16: [Kernel; 4] = [
+pub const GEMM_F16: [Kernel; 5] = [
     gemm("gemm_64_f16", 1),
     gemm("gemm_128_f16", 1),
     gemm("gemm_256_f16", 1),
-    gemm("gemm_pair_f16", 2),
+    gemm("gemm_pair_192_f16", 2),
+    gemm("gemm_pair_256_f16", 2),
 ];
 
 /// Every entry point of the PTX module.
@@ -87,8 +89,10 @@ pub const KERNELS: &[Kernel] = &[
     GEMM_BF16[1],
     GEMM_BF16[2],
     GEMM_BF16[3],
+    GEMM_BF16[4],
     GEMM_F16[0],
     GEMM_F16[1],
     GEMM_F16[2],
     GEMM_F16[3],
+    GEMM_F16[4],
 ];

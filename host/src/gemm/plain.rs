@@ -65,7 +65,7 @@ pub fn gemm_in_tiles(
         return Ok(());
     }
     if !WIDTHS.contains(&tiling.width) {
-        let (expected, got) = ("64, 128 or 256", tiling.width[0].into());
+        let (expected, got) = ("a width of the kernels", tiling.width[0].into());
         return Err(Error::InvalidNumber { arg: "width", expected, got });
     }
     let most = most_splits(&product.shape, tiling.width, multiprocessors);

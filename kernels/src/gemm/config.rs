@@ -43,7 +43,7 @@ pub const CONSUMER_REGISTERS: u32 = 216;
 
 /// Tiles of the weight in a stage.
 pub const WEIGHT_TILES: u32 = GROUPS;
-/// Bytes of the ring of stages: a multiple of a stage of any width. In the narrowest, two thirds of it are weights:
+/// Bytes of the ring, which has as many whole stages as fit. With the narrowest tiles, two thirds of it are weights:
 /// 131 KB in flight on a multiprocessor, where 1 µs of DRAM latency at 3.35 TB/s asks for 25.
 pub const RING_BYTES: u32 = 24 * TILE_BYTES;
 /// Most stages that a ring has.
@@ -82,4 +82,4 @@ const _: () = assert!(
     PRODUCER_REGISTERS + GROUPS * CONSUMER_REGISTERS <= 3 * LAUNCH_REGISTERS,
     "setmaxnreg hands out no more than the launch brought"
 );
-const _: () = assert!(stages(64) == 8 && stages(128) == 6 && stages(256) == 4);
+const _: () = assert!(stages(64) == 8 && stages(128) == 6 && stages(192) == 4 && stages(256) == 4);

@@ -1,7 +1,7 @@
 //! Matrix products `y[b] [m, n] = x[b] [m, k] · weight[b] [n, k]ᵀ` of 16-bit elements, summed in f32: the projections
 //! of a layer, and head by head the way into latent space and out of it.
 //!
-//! A CTA computes 128 outputs of 64, 128 or 256 tokens, a block of 64 inputs at a time:
+//! A CTA computes 128 outputs of 64, 128, 192 or 256 tokens, a block of 64 inputs at a time:
 //!
 //! ```text
 //! producer                    two warpgroups
@@ -49,7 +49,7 @@ mod width;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub use self::{
     device::{Maps, run},
-    width::{N64, N128, N256, Pair256},
+    width::{N64, N128, N256, Pair192, Pair256},
 };
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]

@@ -50,11 +50,8 @@ unsafe fn load<W: Width>(maps: Maps, item: &Item, block: u32, ring: &Ring) {
             tma::load_4d_normal(maps.weight, ring.weight::<W>(tile), full, at);
             tile += 1;
         }
-        // Every CTA of a cluster loads its share of `x`, for all of them.
-        let share = W::ROWS / TILE / W::CLUSTER;
-        let first = if W::CLUSTER == 1 { 0 } else { cluster::rank() * share };
-        let mut tile = first;
-        while tile < first + share {
+        let (mut tile, end) = share::<W>(block);
+        while tile < end {
             let at = [input, item.row + tile * TILE, item.batch, 0];
             if W::CLUSTER == 1 {
                 tma::load_4d_normal(maps.x, ring.x::<W>(tile), full, at);
@@ -65,4 +62,16 @@ unsafe fn load<W: Width>(maps: Maps, item: &Item, block: u32, ring: &Ring) {
             tile += 1;
         }
     }
+}
+
+/// The tiles of `x` that this CTA loads of a block, for all of its cluster: from the first to the second. Of an odd
+/// number, the two CTAs have the larger half in turns.
+#[inline(always)]
+fn share<W: Width>(block: u32) -> (u32, u32) {
+    let tiles = W::ROWS / TILE;
+    if W::CLUSTER == 1 {
+        return (0, tiles);
+    }
+    let middle = (tiles + block % 2) / 2;
+    if cluster::rank() == 0 { (0, middle) } else { (middle, tiles) }
 }

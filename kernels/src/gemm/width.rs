@@ -3,7 +3,7 @@
 use super::config;
 use super::tiles::Item;
 use crate::ptx::cluster;
-use crate::ptx::wgmma::{self, Acc64, Acc128, Acc256};
+use crate::ptx::wgmma::{self, Acc64, Acc128, Acc192, Acc256};
 use crate::tile::element::Element;
 
 /// A number of tokens: which multiply, how many accumulators.
@@ -96,6 +96,10 @@ width! {
 width! {
     /// 256 tokens.
     N256, 256, 1, Acc256, wait_256, multiply_256_k_major
+}
+width! {
+    /// 192 tokens, for two CTAs at once.
+    Pair192, 192, 2, Acc192, wait_192, multiply_192
 }
 width! {
     /// 256 tokens, for two CTAs at once.

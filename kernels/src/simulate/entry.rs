@@ -9,7 +9,7 @@ use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
 use crate::cache::{append, copy, gather as rows};
 use crate::decode::dense;
 use crate::gemm::abi::GemmParams;
-use crate::gemm::{self, Maps, N64, N128, N256, Pair256};
+use crate::gemm::{self, Maps, N64, N128, N256, Pair192, Pair256};
 use crate::ptx::tma::TensorMapAddress;
 use crate::tile::element::{Bf16, F16};
 
@@ -66,9 +66,11 @@ gemm_kernels! {
     gemm_64_bf16: Bf16, N64;
     gemm_128_bf16: Bf16, N128;
     gemm_256_bf16: Bf16, N256;
-    gemm_pair_bf16: Bf16, Pair256;
+    gemm_pair_192_bf16: Bf16, Pair192;
+    gemm_pair_256_bf16: Bf16, Pair256;
     gemm_64_f16: F16, N64;
     gemm_128_f16: F16, N128;
     gemm_256_f16: F16, N256;
-    gemm_pair_f16: F16, Pair256;
+    gemm_pair_192_f16: F16, Pair192;
+    gemm_pair_256_f16: F16, Pair256;
 }

@@ -98,14 +98,15 @@ impl Gemm<'_> {
         };
         let [x, weight, y] = maps;
         let maps = [memory.tensor_map(x)?, memory.tensor_map(weight)?, memory.tensor_map(y)?];
-        let (kernels, entries): (_, [Entry; 4]) = match element {
+        let (kernels, entries): (_, [Entry; 5]) = match element {
             ElementType::Bf16 => (
                 launch::GEMM_BF16,
                 [
                     entry::gemm_64_bf16,
                     entry::gemm_128_bf16,
                     entry::gemm_256_bf16,
-                    entry::gemm_pair_bf16,
+                    entry::gemm_pair_192_bf16,
+                    entry::gemm_pair_256_bf16,
                 ],
             ),
             ElementType::F16 => (
@@ -114,7 +115,8 @@ impl Gemm<'_> {
                     entry::gemm_64_f16,
                     entry::gemm_128_f16,
                     entry::gemm_256_f16,
-                    entry::gemm_pair_f16,
+                    entry::gemm_pair_192_f16,
+                    entry::gemm_pair_256_f16,
                 ],
             ),
         };

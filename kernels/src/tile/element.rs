@@ -1,7 +1,7 @@
 //! The 16-bit element types that the tensor cores multiply.
 
 use crate::ptx::math;
-use crate::ptx::wgmma::{self, Acc64, Acc128, Acc256, FragmentA};
+use crate::ptx::wgmma::{self, Acc64, Acc128, Acc192, Acc256, FragmentA};
 
 /// A 16-bit float: which `wgmma` multiplies it and how f32 becomes it.
 ///
@@ -20,6 +20,12 @@ pub trait Element {
     /// See the trait.
     #[cfg_attr(feature = "simt", track_caller)]
     unsafe fn multiply_128(acc: &mut Acc128, a: u64, b: u64);
+    /// `acc += A · Bᵀ`, 64 × 192 × 16, both operands K-major in shared memory.
+    ///
+    /// # Safety
+    /// See the trait.
+    #[cfg_attr(feature = "simt", track_caller)]
+    unsafe fn multiply_192(acc: &mut Acc192, a: u64, b: u64);
     /// `acc += A · Bᵀ`, 64 × 256 × 16, both operands K-major in shared memory.
     ///
     /// # Safety
@@ -60,6 +66,13 @@ impl Element for Bf16 {
     unsafe fn multiply_128(acc: &mut Acc128, a: u64, b: u64) {
         // SAFETY: the caller's promise.
         unsafe { wgmma::m64n128k16_bf16_ss(acc, a, b) }
+    }
+
+    #[cfg_attr(feature = "simt", track_caller)]
+    #[inline(always)]
+    unsafe fn multiply_192(acc: &mut Acc192, a: u64, b: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { wgmma::m64n192k16_bf16_ss(acc, a, b) }
     }
 
     #[cfg_attr(feature = "simt", track_caller)]
@@ -110,6 +123,13 @@ impl Element for F16 {
     unsafe fn multiply_128(acc: &mut Acc128, a: u64, b: u64) {
         // SAFETY: the caller's promise.
         unsafe { wgmma::m64n128k16_f16_ss(acc, a, b) }
+    }
+
+    #[cfg_attr(feature = "simt", track_caller)]
+    #[inline(always)]
+    unsafe fn multiply_192(acc: &mut Acc192, a: u64, b: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { wgmma::m64n192k16_f16_ss(acc, a, b) }
     }
 
     #[cfg_attr(feature = "simt", track_caller)]

@@ -13,7 +13,7 @@ const REDUNDANT: [(Change, &str, usize); 0] = [];
 
 #[test]
 fn every_bug_is_found() {
-    let [narrow, _, wide, pair] = WIDTHS;
+    let [narrow, _, wide, pair, _] = WIDTHS;
     let problems = [
         // More blocks than stages, two tiles for one CTA, each with several output tiles.
         Problem::new([1, 200, 136, 328], wide, [1, 1], 1),

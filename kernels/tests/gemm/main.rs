@@ -11,7 +11,8 @@ use problem::Problem;
 const NARROW: [u32; 2] = WIDTHS[0];
 const MIDDLE: [u32; 2] = WIDTHS[1];
 const WIDE: [u32; 2] = WIDTHS[2];
-const PAIR: [u32; 2] = WIDTHS[3];
+const PAIR_192: [u32; 2] = WIDTHS[3];
+const PAIR: [u32; 2] = WIDTHS[4];
 
 /// Runs a problem with copies as late as can be and at random times: right, the same bits, and nothing between rows
 /// written.
@@ -38,6 +39,8 @@ fn every_width_with_tails_everywhere() {
         (WIDE, [1, 256, 128, 64], 1),
         (WIDE, [1, 200, 72, 328], 1),
         (WIDE, [1, 259, 136, 200], 2),
+        (PAIR_192, [1, 200, 264, 392], 2),
+        (PAIR_192, [1, 150, 136, 72], 4),
         (PAIR, [1, 256, 256, 64], 2),
         (PAIR, [1, 30, 72, 328], 2),
         (PAIR, [1, 259, 264, 392], 2),

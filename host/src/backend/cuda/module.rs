@@ -57,8 +57,8 @@ impl Kernels {
         let module = load(driver, PTX)?;
         let function = |geometry: &Kernel| Function::find(driver, &module, geometry);
         let functions = |kernels: &[Kernel; WIDTHS.len()]| -> Result<[Function; WIDTHS.len()]> {
-            let [narrow, middle, wide, pair] = kernels;
-            Ok([function(narrow)?, function(middle)?, function(wide)?, function(pair)?])
+            let [a, b, c, d, e] = kernels;
+            Ok([function(a)?, function(b)?, function(c)?, function(d)?, function(e)?])
         };
         Ok(Self {
             decode_bf16: function(&DENSE_DECODE_BF16)?,
