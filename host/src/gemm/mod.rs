@@ -2,7 +2,7 @@
 //!
 //! | call | | |
 //! |---|---|---|
-//! | [`gemm`] | `y [m, n] = x [m, k] · weight [n, k]ᵀ` | weights as checkpoints have them; also batches of products |
+//! | [`gemm`](gemm()) | `y [m, n] = x [m, k] · weight [n, k]ᵀ` | weights as checkpoints have them; also batches of products |
 //! | [`absorb`] | `q [tokens, heads, nope + 64]` → `[tokens, heads, 576]` | times W_UK, head by head; the rope part turned, in the same launch |
 //! | [`expand`] | `o [tokens, heads, 512]` → `[tokens, heads, v]` | times W_UV, head by head |
 //!

@@ -46,10 +46,10 @@ pub fn gemm(
     product(device, args)?.run(device, stream, workspace)
 }
 
-/// [`gemm`] as `tiling` says, on a GPU: to find out what is fastest.
+/// [`gemm`](gemm()) as `tiling` says, on a GPU: to find out what is fastest.
 ///
 /// # Errors
-/// As for [`gemm`]; also [`OutOfRange`](Error::OutOfRange) if there are no such tiles, a share of one has no inputs, or
+/// As for [`gemm`](gemm()); also [`OutOfRange`](Error::OutOfRange) if there are no such tiles, a share of one has no inputs, or
 /// CTAs that share tiles are not on the GPU together.
 #[cfg(all(feature = "cuda", feature = "cli"))]
 pub fn gemm_in_tiles(

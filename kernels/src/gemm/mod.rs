@@ -16,7 +16,7 @@
 //! reading anything. With many it does not matter which operand is which.
 //!
 //! Where there are fewer tiles than multiprocessors, CTAs share the inputs of a tile. Each writes its sums to memory,
-//! waits until all are there, and adds up its part of the tile, always in the same order ([`split`]): such a launch is
+//! waits until all are there, and adds up its part of the tile, always in the same order (`split.rs`): such a launch is
 //! a cooperative one. Otherwise CTAs stay, and go on with another tile; the producer loads it while the output of the
 //! one before is stored.
 //!
