@@ -64,6 +64,9 @@ pub fn gemm_in_tiles(
     if product.is_empty() {
         return Ok(());
     }
+    if Tiling::choose(&product.shape, multiprocessors).is_none() {
+        return Err(Error::SizeOverflow { what: "product" });
+    }
     if !WIDTHS.contains(&tiling.width) {
         let (expected, got) = ("a width of the kernels", tiling.width[0].into());
         return Err(Error::InvalidNumber { arg: "width", expected, got });

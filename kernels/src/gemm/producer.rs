@@ -26,7 +26,7 @@ pub unsafe fn run<W: Width>(maps: Maps, tiles: &Tiles, shared: u32) {
             unsafe {
                 mbarrier::wait(ring.empty(), ring.parity ^ 1);
                 if special::lane() == 0 {
-                    load::<W>(maps, &item, block, &ring);
+                    load::<W>(maps, tiles, &item, block, &ring);
                 }
             }
             ring.advance::<W>();
@@ -38,7 +38,7 @@ pub unsafe fn run<W: Width>(maps: Maps, tiles: &Tiles, shared: u32) {
 
 /// Issues this CTA's boxes of a block.
 #[inline(always)]
-unsafe fn load<W: Width>(maps: Maps, item: &Item, block: u32, ring: &Ring) {
+unsafe fn load<W: Width>(maps: Maps, tiles: &Tiles, item: &Item, block: u32, ring: &Ring) {
     let (full, input) = (ring.full(), block * TILE);
     // SAFETY: the stage is empty in all CTAs; the barrier expects exactly these boxes, and those that the other CTA loads
     // here.
@@ -47,7 +47,12 @@ unsafe fn load<W: Width>(maps: Maps, item: &Item, block: u32, ring: &Ring) {
         let mut tile = 0;
         while tile < WEIGHT_TILES {
             let at = [input, item.column + tile * TILE, item.batch, 0];
-            tma::load_4d_normal(maps.weight, ring.weight::<W>(tile), full, at);
+            // The L2 need not keep what nobody else will read.
+            if tiles.reads_weight_once() {
+                tma::load_4d(maps.weight, ring.weight::<W>(tile), full, at);
+            } else {
+                tma::load_4d_normal(maps.weight, ring.weight::<W>(tile), full, at);
+            }
             tile += 1;
         }
         let (mut tile, end) = share::<W>(block);

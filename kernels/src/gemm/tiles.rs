@@ -70,6 +70,13 @@ impl Tiles {
         self.blocks
     }
 
+    /// Whether every element of the weight is read by one CTA alone.
+    #[must_use]
+    #[inline(always)]
+    pub const fn reads_weight_once(&self) -> bool {
+        self.row_tiles == 1
+    }
+
     /// Share number `index`.
     #[must_use]
     #[inline(always)]
