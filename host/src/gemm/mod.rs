@@ -22,4 +22,6 @@ pub use self::heads::{Absorb, Expand, absorb, expand};
 pub use self::plain::gemm_in_tiles;
 pub use self::plain::{Gemm, gemm};
 pub(crate) use self::product::{Product, Turning};
+#[cfg(feature = "cuda")]
+pub(crate) use self::workspace::GpuMemory;
 pub use self::workspace::Workspace;

@@ -60,7 +60,7 @@ pub fn gemm_in_tiles(
     tiling: Tiling,
 ) -> Result<()> {
     let product = product(device, args)?;
-    let multiprocessors = workspace.multiprocessors();
+    let multiprocessors = workspace.gpu().map_or(1, |memory| memory.multiprocessors);
     if product.is_empty() {
         return Ok(());
     }

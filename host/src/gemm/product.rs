@@ -94,7 +94,10 @@ impl<'a> Product<'a> {
             #[cfg(feature = "cuda")]
             Device::Cuda(device) => {
                 gpu_layout::check(self)?;
-                cuda::launch_gemm(device, stream.raw(), workspace, self)
+                // The workspace of this GPU, for its location is.
+                workspace
+                    .gpu()
+                    .map_or(Ok(()), |memory| cuda::launch_gemm(device, stream.raw(), memory, self))
             }
         }
     }

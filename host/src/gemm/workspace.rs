@@ -3,6 +3,9 @@
 #[cfg(feature = "cuda")]
 use oxmla_kernels::gemm::tiling::Tiling;
 
+#[cfg(feature = "cuda")]
+use crate::backend::cuda::CudaDevice;
+#[cfg(feature = "cuda")]
 use crate::buffer::Buffer;
 use crate::device::Device;
 use crate::error::Result;
@@ -14,13 +17,19 @@ use crate::tensor::Location;
 #[derive(Debug)]
 pub struct Workspace {
     location: Location,
-    /// Partial sums, then counters, zero between launches; only on a GPU.
-    buffer: Option<Buffer>,
+    #[cfg(feature = "cuda")]
+    gpu: Option<GpuMemory>,
+}
+
+/// Partial sums, then counters, which are zero between launches.
+#[cfg(feature = "cuda")]
+#[derive(Debug)]
+pub(crate) struct GpuMemory {
+    buffer: Buffer,
     /// Offset of the counters, in bytes.
-    #[cfg(feature = "cuda")]
     counters: usize,
-    #[cfg(feature = "cuda")]
-    multiprocessors: u32,
+    /// Of the GPU that it is for.
+    pub multiprocessors: u32,
 }
 
 impl Workspace {
@@ -29,32 +38,24 @@ impl Workspace {
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), or [`Error::Driver`](crate::Error::Driver).
     pub fn new(device: &Device) -> Result<Self> {
-        let location = device.location();
-        match device {
+        Ok(Self {
+            location: device.location(),
             #[cfg(feature = "cuda")]
-            Device::Cuda(gpu) => {
-                let multiprocessors = gpu.multiprocessors();
-                let counters = Tiling::most_partial_bytes(multiprocessors) as usize;
-                let counter_bytes = 4 * multiprocessors as usize;
-                let mut buffer = device.alloc(counters + counter_bytes)?;
-                buffer.write(counters, &vec![0; counter_bytes])?;
-                Ok(Self { location, buffer: Some(buffer), counters, multiprocessors })
-            }
-            _ => Ok(Self {
-                location,
-                buffer: None,
-                #[cfg(feature = "cuda")]
-                counters: 0,
-                #[cfg(feature = "cuda")]
-                multiprocessors: 0,
-            }),
-        }
+            gpu: match device {
+                Device::Cuda(gpu) => Some(GpuMemory::new(device, gpu)?),
+                _ => None,
+            },
+        })
     }
 
     /// Bytes on the device.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
-        self.buffer.as_ref().map_or(0, Buffer::len_bytes)
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = &self.gpu {
+            return gpu.buffer.len_bytes();
+        }
+        0
     }
 
     /// Where it is.
@@ -63,16 +64,28 @@ impl Workspace {
         self.location
     }
 
-    /// Multiprocessors of the GPU that it was made for.
+    /// The memory, if it is a GPU's.
     #[cfg(feature = "cuda")]
-    pub(crate) const fn multiprocessors(&self) -> u32 {
-        self.multiprocessors
+    pub(crate) const fn gpu(&self) -> Option<&GpuMemory> {
+        self.gpu.as_ref()
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl GpuMemory {
+    fn new(device: &Device, gpu: &CudaDevice) -> Result<Self> {
+        let multiprocessors = gpu.multiprocessors();
+        let counters = Tiling::most_partial_bytes(multiprocessors) as usize;
+        // Tiles that are shared are fewer than multiprocessors.
+        let counter_bytes = 4 * multiprocessors as usize;
+        let mut buffer = device.alloc(counters + counter_bytes)?;
+        buffer.write(counters, &vec![0; counter_bytes])?;
+        Ok(Self { buffer, counters, multiprocessors })
     }
 
     /// Address of the partial sums, and of the counters.
-    #[cfg(feature = "cuda")]
-    pub(crate) fn addresses(&self) -> [u64; 2] {
-        let start = self.buffer.as_ref().map_or(0, Buffer::address);
+    pub fn addresses(&self) -> [u64; 2] {
+        let start = self.buffer.address();
         [start, start + self.counters as u64]
     }
 }

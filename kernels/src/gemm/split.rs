@@ -19,7 +19,7 @@ use crate::tile::element::Element;
 
 /// Tokens of a unit.
 const TOKENS: u32 = 8;
-/// Shares that are loaded before any is added: what an L2 hit of 600 cycles asks for.
+/// Shares that are loaded before any is added, so that a warp waits once for all of them.
 const AHEAD: u32 = 8;
 
 /// Leaves the warpgroup's sums of a share, and counts its warps.

@@ -9,7 +9,7 @@ use super::device::CudaDevice;
 use super::launch::Launch;
 use super::tensor_map::Layout;
 use crate::error::{Error, Result};
-use crate::gemm::{Product, Turning, Workspace};
+use crate::gemm::{GpuMemory, Product, Turning};
 
 /// Gives the kernel of a product to `stream`. Shapes, strides and locations have been checked. Allocates nothing and
 /// waits for nothing, so it can be captured.
@@ -22,13 +22,13 @@ use crate::gemm::{Product, Turning, Workspace};
 pub(crate) fn launch_gemm(
     device: &CudaDevice,
     stream: *mut c_void,
-    workspace: &Workspace,
+    workspace: &GpuMemory,
     product: &Product<'_>,
 ) -> Result<()> {
     if product.is_empty() {
         return Ok(());
     }
-    let choose = || Tiling::choose(&product.shape, workspace.multiprocessors());
+    let choose = || Tiling::choose(&product.shape, workspace.multiprocessors);
     let tiling = product.tiling.or_else(choose).ok_or(Error::SizeOverflow { what: "product" })?;
     let function = device.kernels().gemm(product.x.dtype(), &tiling)?;
     let current = device.make_current()?;
@@ -55,7 +55,7 @@ pub(crate) fn launch_gemm(
     unsafe { launch.start(&current, stream, parameters) }
 }
 
-fn params(product: &Product<'_>, workspace: &Workspace, tiling: &Tiling) -> GemmParams {
+fn params(product: &Product<'_>, workspace: &GpuMemory, tiling: &Tiling) -> GemmParams {
     let strides = product.y.strides();
     let [partial, arrivals] = workspace.addresses();
     GemmParams {
