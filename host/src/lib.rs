@@ -89,6 +89,7 @@ mod device;
 mod dims;
 mod dtype;
 mod error;
+pub mod gemm;
 #[cfg(feature = "cudarc")]
 pub mod interop;
 pub mod layer;

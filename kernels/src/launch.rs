@@ -3,6 +3,7 @@
 
 use crate::cache::{self, copy};
 use crate::decode::dense;
+use crate::gemm;
 
 /// What a kernel needs from its launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,17 @@ const fn dense(name: &'static str) -> Kernel {
     }
 }
 
+const fn gemm(name: &'static str, cluster: u32) -> Kernel {
+    Kernel {
+        name,
+        threads: gemm::config::THREADS,
+        ctas_per_sm: 1,
+        cluster,
+        tensor_maps: 3,
+        shared_bytes: gemm::config::SHARED_BYTES,
+    }
+}
+
 const fn cache(name: &'static str, threads: u32, ctas_per_sm: u32) -> Kernel {
     Kernel { name, threads, ctas_per_sm, cluster: 1, tensor_maps: 0, shared_bytes: 0 }
 }
@@ -48,7 +60,39 @@ pub const APPEND_F16: Kernel = cache("append_f16", cache::THREADS, cache::CTAS_P
 pub const GATHER: Kernel = cache("gather", cache::THREADS, cache::CTAS_PER_SM);
 /// Copies of whole blocks.
 pub const COPY_BLOCKS: Kernel = cache("copy_blocks", copy::THREADS, copy::CTAS_PER_SM);
+/// Matrix products of bf16, as `gemm::tiling::WIDTHS` lists their tiles.
+pub const GEMM_BF16: [Kernel; 5] = [
+    gemm("gemm_64_bf16", 1),
+    gemm("gemm_128_bf16", 1),
+    gemm("gemm_256_bf16", 1),
+    gemm("gemm_pair_192_bf16", 2),
+    gemm("gemm_pair_256_bf16", 2),
+];
+/// Matrix products of f16, as `gemm::tiling::WIDTHS` lists their tiles.
+pub const GEMM_F16: [Kernel; 5] = [
+    gemm("gemm_64_f16", 1),
+    gemm("gemm_128_f16", 1),
+    gemm("gemm_256_f16", 1),
+    gemm("gemm_pair_192_f16", 2),
+    gemm("gemm_pair_256_f16", 2),
+];
 
 /// Every entry point of the PTX module.
-pub const KERNELS: &[Kernel] =
-    &[DENSE_DECODE_BF16, DENSE_DECODE_F16, APPEND_BF16, APPEND_F16, GATHER, COPY_BLOCKS];
+pub const KERNELS: &[Kernel] = &[
+    DENSE_DECODE_BF16,
+    DENSE_DECODE_F16,
+    APPEND_BF16,
+    APPEND_F16,
+    GATHER,
+    COPY_BLOCKS,
+    GEMM_BF16[0],
+    GEMM_BF16[1],
+    GEMM_BF16[2],
+    GEMM_BF16[3],
+    GEMM_BF16[4],
+    GEMM_F16[0],
+    GEMM_F16[1],
+    GEMM_F16[2],
+    GEMM_F16[3],
+    GEMM_F16[4],
+];

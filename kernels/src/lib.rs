@@ -21,6 +21,7 @@ extern crate std;
 pub mod abi;
 pub mod cache;
 pub mod decode;
+pub mod gemm;
 pub mod launch;
 pub mod micro;
 pub mod tile;

@@ -14,7 +14,9 @@ fn functions(source: &str) -> BTreeSet<String> {
         {
             let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
             names.insert(rest[..end].to_owned());
-        } else if let Some(arguments) = line.strip_prefix("multiply_for!(") {
+        } else if let Some((_, arguments)) =
+            line.split_once("_for!(").filter(|(before, _)| before.starts_with("multiply"))
+        {
             names.extend(arguments.split(", ").filter(|a| a.starts_with("m64")).map(str::to_owned));
         } else if let Some(path) = line.strip_prefix("pub use oxmla_simt::") {
             let (_, list) = path.split_once("::").expect("a module and its functions");

@@ -75,6 +75,24 @@ pub unsafe fn load_b16x8_coherent(address: *const u16) -> [u32; 4] {
     [a, b, c, d]
 }
 
+/// `ld.relaxed.gpu.global.v4.b32` of four `f32`: from L2, as the last CTA to write has left them there.
+///
+/// # Safety
+/// `address` points to 16 readable bytes in global memory, 16-byte aligned.
+#[inline(always)]
+pub unsafe fn load_f32x4_coherent(address: *const f32) -> [f32; 4] {
+    let (a, b, c, d);
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "ld.relaxed.gpu.global.v4.b32 {{{}, {}, {}, {}}}, [{}];",
+            out(reg32) a, out(reg32) b, out(reg32) c, out(reg32) d, in(reg64) address,
+            options(readonly, nostack)
+        )
+    };
+    [a, b, c, d]
+}
+
 /// `atom.release.gpu.global.add.u32`: adds to a counter and returns what it was. What the thread has written, and
 /// what barriers have ordered before it, is seen by whoever waits for the sum.
 ///

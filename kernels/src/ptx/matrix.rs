@@ -23,3 +23,22 @@ pub unsafe fn store_x4(address: u32, fragments: [u32; 4]) {
         )
     };
 }
+
+/// `stmatrix.sync.aligned.m8n8.x4.trans.shared.b16`: [`store_x4`], each matrix transposed. Register `i` of lane `l` holds
+/// elements `l / 4` of rows `2 (l % 4)` and `2 (l % 4) + 1` of matrix `i`.
+///
+/// # Safety
+/// As for [`store_x4`].
+#[inline(always)]
+pub unsafe fn store_x4_transposed(address: u32, fragments: [u32; 4]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [{}], {{{}, {}, {}, {}}};",
+            in(reg32) address,
+            in(reg32) fragments[0], in(reg32) fragments[1],
+            in(reg32) fragments[2], in(reg32) fragments[3],
+            options(nostack)
+        )
+    };
+}

@@ -6,6 +6,7 @@
 //! must not move them. Arithmetic is.
 
 pub mod barrier;
+pub mod bulk;
 pub mod cluster;
 pub mod fence;
 pub mod global;

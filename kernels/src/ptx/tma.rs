@@ -107,6 +107,30 @@ pub unsafe fn load_4d_multicast(
     };
 }
 
+/// `cp.async.bulk.tensor.4d.global.shared::cta`: copies a box from shared memory to `coordinates` (innermost first, in
+/// elements), as part of the thread's next bulk group ([`super::bulk`]); elements out of bounds are left out.
+///
+/// # Safety
+/// - One thread issues it, after what was written to `source` has been ordered before the async proxy
+///   ([`super::fence::proxy_async_shared`] and a barrier).
+/// - `source` is aligned as the swizzle of the map asks (1,024 bytes for 128-byte swizzle), the box lies in shared
+///   memory there, and nobody writes it until the group has been waited for.
+/// - The tensor is writable, and nobody else reads or writes the box.
+#[inline(always)]
+pub unsafe fn store_4d(map: TensorMapAddress, source: u32, coordinates: [u32; 4]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group",
+            "[{map}, {{{c0}, {c1}, {c2}, {c3}}}], [{src}];",
+            map = in(reg64) map.0, src = in(reg32) source,
+            c0 = in(reg32) coordinates[0], c1 = in(reg32) coordinates[1],
+            c2 = in(reg32) coordinates[2], c3 = in(reg32) coordinates[3],
+            options(nostack)
+        )
+    };
+}
+
 /// Generic address of a kernel parameter, by the name that rustc gives it in PTX: `<kernel>_param_<index>`.
 /// PTX ISA: Data Movement, `cvta.param`.
 ///

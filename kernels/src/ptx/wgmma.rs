@@ -22,6 +22,8 @@ use seq_macro::seq;
 pub type Acc64 = [f32; 32];
 /// f32 accumulators of a 64 × 128 tile in one thread.
 pub type Acc128 = [f32; 64];
+/// f32 accumulators of a 64 × 192 tile in one thread.
+pub type Acc192 = [f32; 96];
 /// f32 accumulators of a 64 × 256 tile in one thread.
 pub type Acc256 = [f32; 128];
 /// A 64 × 16 tile of 16-bit elements in one thread, for use as the A operand.
@@ -119,6 +121,26 @@ pub unsafe fn wait_128<const PENDING: u32>(acc: &mut Acc128) {
     });
 }
 
+/// `wgmma.wait_group.sync.aligned PENDING`, after which `acc` may be used.
+///
+/// # Safety
+/// As for [`wait_256`].
+#[inline(always)]
+pub unsafe fn wait_192<const PENDING: u32>(acc: &mut Acc192) {
+    seq!(N in 0..96 {
+        // SAFETY: the caller's promise.
+        unsafe {
+            asm!(
+                "wgmma.wait_group.sync.aligned {pending};",
+                #(concat!("// {d", N, "}"),)*
+                #(d~N = inout(reg32) acc[N],)*
+                pending = const PENDING,
+                options(nostack)
+            )
+        };
+    });
+}
+
 /// `wgmma.mma_async.m64n64k16.f32.bf16`, A in registers, B K-major in shared memory.
 ///
 /// # Safety
@@ -141,32 +163,6 @@ pub unsafe fn m64n64k16_bf16_rs(acc: &mut Acc64, a: &FragmentA, b: u64) {
                 a1 = in(reg32) a[1],
                 a2 = in(reg32) a[2],
                 a3 = in(reg32) a[3],
-                b = in(reg64) b,
-                options(nostack)
-            )
-        };
-    });
-}
-
-/// `wgmma.mma_async.m64n128k16.f32.bf16`, A and B K-major in shared memory.
-///
-/// # Safety
-/// - All warps of the warpgroup execute it, converged, after [`fence`].
-/// - Both descriptors stay inside shared memory that is not written until the group has been waited for.
-#[inline(always)]
-pub unsafe fn m64n128k16_bf16_ss(acc: &mut Acc128, a: u64, b: u64) {
-    seq!(N in 1..64 {
-        // SAFETY: the caller's promise.
-        unsafe {
-            asm!(
-                "{{ .reg .pred accumulate; setp.ne.b32 accumulate, 1, 0;",
-                "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16",
-                "{{ {d0}",
-                #(concat!(", {d", N, "}"),)*
-                "}}, {a}, {b}, accumulate, 1, 1, 0, 0; }}",
-                d0 = inout(reg32) acc[0],
-                #(d~N = inout(reg32) acc[N],)*
-                a = in(reg64) a,
                 b = in(reg64) b,
                 options(nostack)
             )
@@ -264,5 +260,90 @@ macro_rules! multiply_for {
     };
 }
 
+/// The shapes whose operands are both K-major in shared memory, and that only add to what is there.
+macro_rules! multiply_add_for {
+    ($ss128:ident, $ss192:ident, $ss256:ident, $ty:literal) => {
+        #[doc = concat!("`wgmma.mma_async.m64n128k16.f32.", $ty, "`, A and B K-major in shared memory.")]
+        ///
+        /// # Safety
+        /// - All warps of the warpgroup execute it, converged, after [`fence`].
+        /// - Both descriptors stay inside shared memory that is not written until the group has been waited for.
+        #[inline(always)]
+        pub unsafe fn $ss128(acc: &mut Acc128, a: u64, b: u64) {
+            seq!(N in 1..64 {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    asm!(
+                        "{{ .reg .pred accumulate; setp.ne.b32 accumulate, 1, 0;",
+                        concat!("wgmma.mma_async.sync.aligned.m64n128k16.f32.", $ty, ".", $ty),
+                        "{{ {d0}",
+                        #(concat!(", {d", N, "}"),)*
+                        "}}, {a}, {b}, accumulate, 1, 1, 0, 0; }}",
+                        d0 = inout(reg32) acc[0],
+                        #(d~N = inout(reg32) acc[N],)*
+                        a = in(reg64) a,
+                        b = in(reg64) b,
+                        options(nostack)
+                    )
+                };
+            });
+        }
+
+        #[doc = concat!("`wgmma.mma_async.m64n192k16.f32.", $ty, "`, A and B K-major in shared memory.")]
+        ///
+        /// # Safety
+        /// - All warps of the warpgroup execute it, converged, after [`fence`].
+        /// - Both descriptors stay inside shared memory that is not written until the group has been waited for.
+        #[inline(always)]
+        pub unsafe fn $ss192(acc: &mut Acc192, a: u64, b: u64) {
+            seq!(N in 1..96 {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    asm!(
+                        "{{ .reg .pred accumulate; setp.ne.b32 accumulate, 1, 0;",
+                        concat!("wgmma.mma_async.sync.aligned.m64n192k16.f32.", $ty, ".", $ty),
+                        "{{ {d0}",
+                        #(concat!(", {d", N, "}"),)*
+                        "}}, {a}, {b}, accumulate, 1, 1, 0, 0; }}",
+                        d0 = inout(reg32) acc[0],
+                        #(d~N = inout(reg32) acc[N],)*
+                        a = in(reg64) a,
+                        b = in(reg64) b,
+                        options(nostack)
+                    )
+                };
+            });
+        }
+
+        #[doc = concat!("`wgmma.mma_async.m64n256k16.f32.", $ty, "`, A and B K-major in shared memory.")]
+        ///
+        /// # Safety
+        /// - All warps of the warpgroup execute it, converged, after [`fence`].
+        /// - Both descriptors stay inside shared memory that is not written until the group has been waited for.
+        #[inline(always)]
+        pub unsafe fn $ss256(acc: &mut Acc256, a: u64, b: u64) {
+            seq!(N in 1..128 {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    asm!(
+                        "{{ .reg .pred accumulate; setp.ne.b32 accumulate, 1, 0;",
+                        concat!("wgmma.mma_async.sync.aligned.m64n256k16.f32.", $ty, ".", $ty),
+                        "{{ {d0}",
+                        #(concat!(", {d", N, "}"),)*
+                        "}}, {a}, {b}, accumulate, 1, 1, 0, 0; }}",
+                        d0 = inout(reg32) acc[0],
+                        #(d~N = inout(reg32) acc[N],)*
+                        a = in(reg64) a,
+                        b = in(reg64) b,
+                        options(nostack)
+                    )
+                };
+            });
+        }
+    };
+}
+
 multiply_for!(m64n64k16_bf16_ss, m64n256k16_bf16_ss, m64n256k16_bf16_rs, "bf16");
 multiply_for!(m64n64k16_f16_ss, m64n256k16_f16_ss, m64n256k16_f16_rs, "f16");
+multiply_add_for!(m64n128k16_bf16_ss, m64n192k16_bf16_ss, m64n256k16_bf16_ss_k_major, "bf16");
+multiply_add_for!(m64n128k16_f16_ss, m64n192k16_f16_ss, m64n256k16_f16_ss_k_major, "f16");

@@ -1,12 +1,15 @@
 //! The entry points of `entry`, for a launch of the SIMT machine (`oxmla_simt::Launch`).
 //!
 //! Geometry comes from [`crate::launch`], as on the device. Tensor maps are addresses that
-//! `oxmla_simt::Memory::tensor_map` gave out, of the maps that [`crate::decode::dense::config`] describes.
+//! `oxmla_simt::Memory::tensor_map` gave out, of the maps that [`crate::decode::dense::config`]
+//! and [`crate::gemm::config`] describe.
 
 use crate::abi::DenseDecodeParams;
 use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
 use crate::cache::{append, copy, gather as rows};
 use crate::decode::dense;
+use crate::gemm::abi::GemmParams;
+use crate::gemm::{self, Maps, N64, N128, N256, Pair192, Pair256};
 use crate::ptx::tma::TensorMapAddress;
 use crate::tile::element::{Bf16, F16};
 
@@ -44,4 +47,30 @@ pub fn gather(params: &GatherParams) {
 pub fn copy_blocks(params: &CopyBlocksParams) {
     // SAFETY: the machine checks every access.
     unsafe { copy::run(params) }
+}
+
+macro_rules! gemm_kernels {
+    ($($name:ident: $element:ty, $width:ty;)*) => {
+        $(
+            /// Matrix products, with the maps of `x`, weight and `y`. Grid (`gemm::tiling::Tiling::ctas`).
+            pub fn $name([x, weight, y]: [u64; 3], params: &GemmParams) {
+                let [x, weight, y] = [x, weight, y].map(TensorMapAddress);
+                // SAFETY: the machine checks every access.
+                unsafe { gemm::run::<$element, $width>(Maps { x, weight, y }, params) }
+            }
+        )*
+    };
+}
+
+gemm_kernels! {
+    gemm_64_bf16: Bf16, N64;
+    gemm_128_bf16: Bf16, N128;
+    gemm_256_bf16: Bf16, N256;
+    gemm_pair_192_bf16: Bf16, Pair192;
+    gemm_pair_256_bf16: Bf16, Pair256;
+    gemm_64_f16: F16, N64;
+    gemm_128_f16: F16, N128;
+    gemm_256_f16: F16, N256;
+    gemm_pair_192_f16: F16, Pair192;
+    gemm_pair_256_f16: F16, Pair256;
 }

@@ -2,13 +2,15 @@
 //!
 //! [`entry`] has the entry points, for a launch of one's own; [`DenseDecode`] is a whole decode step over host
 //! memory, launched as on the device, and [`AppendRows`], [`GatherRows`] and [`CopyBlocks`] are the launches that
-//! move cached rows.
+//! move cached rows, [`Gemm`] is a matrix product.
 
 mod cache;
 pub mod entry;
+mod gemm;
 pub mod micro;
 mod step;
 
 pub use cache::{AppendRows, CopyBlocks, GatherRows};
+pub use gemm::{Gemm, Strides, TurnedRows};
 pub use oxmla_simt::{Launch, Timing};
 pub use step::{DenseDecode, ElementType, Error};

@@ -18,6 +18,11 @@ pub unsafe fn load_b16x8_coherent(address: *const u16) -> [u32; 4] {
 }
 
 #[track_caller]
+pub unsafe fn load_f32x4_coherent(address: *const f32) -> [f32; 4] {
+    global::load_f32x4_coherent(address)
+}
+
+#[track_caller]
 pub unsafe fn add_release_u32(address: *mut u32, value: u32) -> u32 {
     global::add_release_u32(address, value)
 }

@@ -4,3 +4,8 @@
 pub unsafe fn store_x4(address: u32, fragments: [u32; 4]) {
     oxmla_simt::matrix::store_x4(address, fragments);
 }
+
+#[track_caller]
+pub unsafe fn store_x4_transposed(address: u32, fragments: [u32; 4]) {
+    oxmla_simt::matrix::store(address, fragments, true);
+}

@@ -2,6 +2,7 @@
 //! checks the contract that `ptx` states. Signatures are those of `ptx`, and so are the modules.
 
 pub mod barrier;
+pub mod bulk;
 pub mod cluster;
 pub mod fence;
 pub mod global;

@@ -41,3 +41,8 @@ pub unsafe fn load_4d_multicast(
 ) {
     tma::load_multicast(map.0, destination, barrier, &coordinates.map(|c| c as i32), ctas);
 }
+
+#[track_caller]
+pub unsafe fn store_4d(map: TensorMapAddress, source: u32, coordinates: [u32; 4]) {
+    tma::store(map.0, source, &coordinates.map(|c| c as i32));
+}

@@ -1,7 +1,7 @@
 //! The 16-bit element types that the tensor cores multiply.
 
 use crate::ptx::math;
-use crate::ptx::wgmma::{self, Acc64, Acc256, FragmentA};
+use crate::ptx::wgmma::{self, Acc64, Acc128, Acc192, Acc256, FragmentA};
 
 /// A 16-bit float: which `wgmma` multiplies it and how f32 becomes it.
 ///
@@ -14,6 +14,24 @@ pub trait Element {
     /// See the trait.
     #[cfg_attr(feature = "simt", track_caller)]
     unsafe fn multiply_64<const ACCUMULATE: bool>(acc: &mut Acc64, a: u64, b: u64);
+    /// `acc += A · Bᵀ`, 64 × 128 × 16, both operands K-major in shared memory.
+    ///
+    /// # Safety
+    /// See the trait.
+    #[cfg_attr(feature = "simt", track_caller)]
+    unsafe fn multiply_128(acc: &mut Acc128, a: u64, b: u64);
+    /// `acc += A · Bᵀ`, 64 × 192 × 16, both operands K-major in shared memory.
+    ///
+    /// # Safety
+    /// See the trait.
+    #[cfg_attr(feature = "simt", track_caller)]
+    unsafe fn multiply_192(acc: &mut Acc192, a: u64, b: u64);
+    /// `acc += A · Bᵀ`, 64 × 256 × 16, both operands K-major in shared memory.
+    ///
+    /// # Safety
+    /// See the trait.
+    #[cfg_attr(feature = "simt", track_caller)]
+    unsafe fn multiply_256_k_major(acc: &mut Acc256, a: u64, b: u64);
     /// `acc += A · B`, 64 × 256 × 16, A in shared memory, B MN-major.
     ///
     /// # Safety
@@ -41,6 +59,27 @@ impl Element for Bf16 {
     unsafe fn multiply_64<const ACCUMULATE: bool>(acc: &mut Acc64, a: u64, b: u64) {
         // SAFETY: the caller's promise.
         unsafe { wgmma::m64n64k16_bf16_ss::<ACCUMULATE>(acc, a, b) }
+    }
+
+    #[cfg_attr(feature = "simt", track_caller)]
+    #[inline(always)]
+    unsafe fn multiply_128(acc: &mut Acc128, a: u64, b: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { wgmma::m64n128k16_bf16_ss(acc, a, b) }
+    }
+
+    #[cfg_attr(feature = "simt", track_caller)]
+    #[inline(always)]
+    unsafe fn multiply_192(acc: &mut Acc192, a: u64, b: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { wgmma::m64n192k16_bf16_ss(acc, a, b) }
+    }
+
+    #[cfg_attr(feature = "simt", track_caller)]
+    #[inline(always)]
+    unsafe fn multiply_256_k_major(acc: &mut Acc256, a: u64, b: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { wgmma::m64n256k16_bf16_ss_k_major(acc, a, b) }
     }
 
     #[cfg_attr(feature = "simt", track_caller)]
@@ -77,6 +116,27 @@ impl Element for F16 {
     unsafe fn multiply_64<const ACCUMULATE: bool>(acc: &mut Acc64, a: u64, b: u64) {
         // SAFETY: the caller's promise.
         unsafe { wgmma::m64n64k16_f16_ss::<ACCUMULATE>(acc, a, b) }
+    }
+
+    #[cfg_attr(feature = "simt", track_caller)]
+    #[inline(always)]
+    unsafe fn multiply_128(acc: &mut Acc128, a: u64, b: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { wgmma::m64n128k16_f16_ss(acc, a, b) }
+    }
+
+    #[cfg_attr(feature = "simt", track_caller)]
+    #[inline(always)]
+    unsafe fn multiply_192(acc: &mut Acc192, a: u64, b: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { wgmma::m64n192k16_f16_ss(acc, a, b) }
+    }
+
+    #[cfg_attr(feature = "simt", track_caller)]
+    #[inline(always)]
+    unsafe fn multiply_256_k_major(acc: &mut Acc256, a: u64, b: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { wgmma::m64n256k16_f16_ss_k_major(acc, a, b) }
     }
 
     #[cfg_attr(feature = "simt", track_caller)]

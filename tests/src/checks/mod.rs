@@ -5,6 +5,7 @@ mod determinism;
 mod memory;
 mod planner;
 mod poison;
+pub mod products;
 pub mod refusals;
 mod threads;
 
@@ -47,6 +48,10 @@ pub const EVERY_DEVICE: &[Check] = &[
     Check { name: "append-out-of-place", run: cached_rows::rows_without_a_place },
     Check { name: "gather", run: cached_rows::gathered_rows },
     Check { name: "copy-blocks", run: cached_rows::copied_blocks },
+    Check { name: "gemm", run: products::small },
+    Check { name: "absorb", run: products::absorbed },
+    Check { name: "expand", run: products::expanded },
+    Check { name: "gemm-refusals", run: products::refused },
 ];
 
 /// What a GPU must pass beside that.
@@ -57,7 +62,9 @@ pub const GPU: &[Check] = &[
     Check { name: "streams", run: streams::foreign_and_default },
     Check { name: "decode-allocates-nothing", run: host_path::allocations },
     Check { name: "cache-allocates-nothing", run: cached_rows::allocations },
+    Check { name: "gemm-allocates-nothing", run: products::allocations },
     Check { name: "decode-host-time", run: host_path::time },
+    Check { name: "gemm-layer-sizes", run: products::layer_sizes },
     Check { name: "far-pool", run: far_pool::beyond_two_billion_elements },
 ];
 

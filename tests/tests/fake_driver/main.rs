@@ -10,6 +10,7 @@ mod fake;
 mod faults;
 mod layers;
 mod opening;
+mod products;
 mod scenario;
 mod threads;
 

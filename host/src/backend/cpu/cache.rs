@@ -113,14 +113,21 @@ fn values<T: HalfFloat>(matrix: &TensorRef<'_>, row: usize) -> Vec<f64> {
 
 /// # Safety
 /// The tensor is on the host, its elements are aligned `T`s or as large as they, and `index` is inside its shape.
-unsafe fn load<T: Copy, const RANK: usize>(tensor: &TensorRef<'_>, index: [usize; RANK]) -> T {
+pub(super) unsafe fn load<T: Copy, const RANK: usize>(
+    tensor: &TensorRef<'_>,
+    index: [usize; RANK],
+) -> T {
     // SAFETY: the caller's promise.
     unsafe { ptr::with_exposed_provenance::<T>(tensor.address_at(index)).read() }
 }
 
 /// # Safety
 /// As for [`load`], and nobody else reads or writes the element.
-unsafe fn store<T, const RANK: usize>(tensor: &TensorMut<'_>, index: [usize; RANK], value: T) {
+pub(super) unsafe fn store<T, const RANK: usize>(
+    tensor: &TensorMut<'_>,
+    index: [usize; RANK],
+    value: T,
+) {
     // SAFETY: the caller's promise.
     unsafe { ptr::with_exposed_provenance_mut::<T>(tensor.address_at(index)).write(value) }
 }

@@ -7,6 +7,7 @@ pub(crate) mod matrix;
 pub(crate) mod memory;
 mod oracle;
 mod problem;
+pub(crate) mod product;
 mod softmax;
 
 use half::{bf16, f16};

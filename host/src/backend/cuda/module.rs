@@ -4,8 +4,10 @@ use std::ffi::{CString, c_char, c_void};
 use std::ptr::null_mut;
 
 use cust::module::Module;
+use oxmla_kernels::gemm::tiling::{Tiling, WIDTHS};
 use oxmla_kernels::launch::{
-    APPEND_BF16, APPEND_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16, GATHER, Kernel,
+    APPEND_BF16, APPEND_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16, GATHER, GEMM_BF16,
+    GEMM_F16, Kernel,
 };
 
 use super::driver::{
@@ -39,6 +41,9 @@ pub(super) struct Kernels {
     append_f16: Function,
     gather: Function,
     copy_blocks: Function,
+    /// In the order of [`WIDTHS`].
+    gemm_bf16: [Function; WIDTHS.len()],
+    gemm_f16: [Function; WIDTHS.len()],
     /// The functions above live in it.
     _module: Module,
 }
@@ -50,7 +55,11 @@ impl Kernels {
     /// [`Error::ModuleLoad`] with the log of the driver's compiler.
     pub(super) fn load(driver: &Driver) -> Result<Self> {
         let module = load(driver, PTX)?;
-        let function = |geometry| Function::find(driver, &module, geometry);
+        let function = |geometry: &Kernel| Function::find(driver, &module, geometry);
+        let functions = |kernels: &[Kernel; WIDTHS.len()]| -> Result<[Function; WIDTHS.len()]> {
+            let [a, b, c, d, e] = kernels;
+            Ok([function(a)?, function(b)?, function(c)?, function(d)?, function(e)?])
+        };
         Ok(Self {
             decode_bf16: function(&DENSE_DECODE_BF16)?,
             decode_f16: function(&DENSE_DECODE_F16)?,
@@ -58,6 +67,8 @@ impl Kernels {
             append_f16: function(&APPEND_F16)?,
             gather: function(&GATHER)?,
             copy_blocks: function(&COPY_BLOCKS)?,
+            gemm_bf16: functions(&GEMM_BF16)?,
+            gemm_f16: functions(&GEMM_F16)?,
             _module: module,
         })
     }
@@ -77,6 +88,15 @@ impl Kernels {
             DType::Bf16 => Ok(self.append_bf16),
             DType::F16 => Ok(self.append_f16),
             got => Err(Error::UnsupportedDType { arg: "kv_cache", got }),
+        }
+    }
+
+    /// The kernel that multiplies matrices of elements of type `dtype` as `tiling` says.
+    pub(super) fn gemm(&self, dtype: DType, tiling: &Tiling) -> Result<Function> {
+        match dtype {
+            DType::Bf16 => Ok(self.gemm_bf16[tiling.kernel()]),
+            DType::F16 => Ok(self.gemm_f16[tiling.kernel()]),
+            got => Err(Error::UnsupportedDType { arg: "x", got }),
         }
     }
 

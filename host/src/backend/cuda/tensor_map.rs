@@ -70,10 +70,24 @@ impl Layout {
         })
     }
 
+    /// The first `columns` columns of `[batch, rows, any]`.
+    ///
+    /// # Errors
+    /// [`Error::RankMismatch`].
+    pub(super) fn of_matrices(tensor: &TensorRef<'_>, [rows, columns]: [u64; 2]) -> Result<Self> {
+        let (shape, strides) = (tensor.shape(), tensor.strides());
+        if shape.len() != 3 {
+            return Err(Error::RankMismatch { arg: "x", expected: 3, got: shape.len() });
+        }
+        let [batch, batch_stride, row_stride] =
+            [shape[0], strides[0], strides[1]].map(|number| number as u64);
+        Ok(Self { dims: [columns, rows, batch, 1], strides: [row_stride, batch_stride, 0] })
+    }
+
     /// Strides in bytes as the driver takes them. It checks also those of axes of size 1, which lead nowhere
     /// and may be anything; these become what they would be without gaps.
     fn byte_strides(&self, element: u64) -> [u64; 3] {
-        let mut packed = self.dims[0];
+        let mut packed = self.dims[0].next_multiple_of(8);
         std::array::from_fn(|axis| {
             let size = self.dims[axis + 1];
             let stride = if size == 1 { packed } else { self.strides[axis] };

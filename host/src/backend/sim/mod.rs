@@ -6,6 +6,7 @@
 
 pub(crate) mod cache;
 mod packed;
+pub(crate) mod product;
 
 pub use oxmla_kernels::simulate::Timing;
 use oxmla_kernels::simulate::{self, DenseDecode, ElementType};

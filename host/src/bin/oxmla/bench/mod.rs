@@ -10,6 +10,8 @@ mod ceilings;
 mod clock;
 mod environment;
 #[cfg(feature = "cuda")]
+mod gemm;
+#[cfg(feature = "cuda")]
 mod gpu;
 #[cfg(feature = "cuda")]
 mod host_time;
@@ -79,6 +81,9 @@ enum Command {
     /// Measure how long it takes to append to the cache, to gather from it, and to copy its blocks
     #[cfg(feature = "cuda")]
     Cache(cache::Args),
+    /// Measure how long the matrix products of a layer take
+    #[cfg(feature = "cuda")]
+    Gemm(gemm::Args),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -123,6 +128,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
         Some(Command::Micro(args)) => micro::run(args, out),
         #[cfg(feature = "cuda")]
         Some(Command::Cache(args)) => cache::run(args, out),
+        #[cfg(feature = "cuda")]
+        Some(Command::Gemm(args)) => gemm::run(args, out),
         _ => run_decode(args, out),
     }
 }

@@ -1,0 +1,76 @@
+//! `oxmla bench gemm`: how long the matrix products of a layer take.
+
+mod heads;
+mod measure;
+mod projections;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::ValueEnum;
+use oxmla::Device;
+use oxmla::gemm::Workspace;
+
+use self::measure::Bench;
+use super::environment::Environment;
+use super::micro::row;
+use super::{record, report};
+use crate::Verdict;
+
+/// Arguments of `oxmla bench gemm`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// What to measure [default: all but the tilings]
+    #[arg(value_enum)]
+    names: Vec<Name>,
+    /// Number of the GPU
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    device: u32,
+    /// Append one JSON object per row to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Commit to note in the results [default: the one checked out here]
+    #[arg(long, value_name = "HASH")]
+    commit: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// The projections of DeepSeek-V3, of 1 to 4,096 tokens
+    Projections,
+    /// Into latent space, W_UK and rotation, of 16 and 128 heads
+    Absorb,
+    /// Out of latent space, W_UV
+    Expand,
+    /// The projections in every cut that the kernels know, beside the one that is chosen
+    Tilings,
+}
+
+/// Runs the benchmarks.
+pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
+    let device = Device::cuda(args.device)?;
+    let stream = device.stream()?;
+    let environment = Environment::of(&device, &stream, args.commit.as_deref())?;
+    let Device::Cuda(gpu) = &device else { bail!("matrix products are measured on a GPU") };
+    let workspace = Workspace::new(&device)?;
+    let bench = Bench { device: &device, gpu, stream: &stream, workspace: &workspace };
+    let all = [Name::Projections, Name::Absorb, Name::Expand];
+    let names = if args.names.is_empty() { &all[..] } else { &args.names };
+    for name in names {
+        let rows = match name {
+            Name::Projections => projections::run(&bench)?,
+            Name::Absorb => heads::absorb(&bench)?,
+            Name::Expand => heads::expand(&bench)?,
+            Name::Tilings => projections::tilings(&bench)?,
+        };
+        row::print(&rows, out)?;
+        if let Some(path) = &args.json {
+            for row in &rows {
+                record::append(path, &row.record(&environment)?)?;
+            }
+        }
+    }
+    report::print_environment(&environment, out)?;
+    Ok(Verdict::Passed)
+}

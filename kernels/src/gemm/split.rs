@@ -1,0 +1,144 @@
+//! Tiles whose inputs several CTAs share.
+//!
+//! Every CTA of a tile leaves its sums in memory, as its registers hold them, and counts its warps. When all have been
+//! counted, each CTA adds up its part of the tile over all shares, from the first to the last, whoever came when: two
+//! runs agree bit by bit. Whoever comes last to the counter clears it for the next launch. CTAs wait for each other, so
+//! they must all be on the GPU together.
+//!
+//! A *unit* of a CTA's part is 8 tokens of the 16 outputs of a warp: 512 consecutive bytes of each share.
+
+use seq_macro::seq;
+
+use super::abi::GemmParams;
+use super::config::*;
+use super::tiles::Item;
+use super::width::Width;
+use crate::attention::quad;
+use crate::ptx::{global, special, warp};
+use crate::tile::element::Element;
+
+/// Tokens of a unit.
+const TOKENS: u32 = 8;
+/// Shares that are loaded before any is added, so that a warp waits once for all of them.
+const AHEAD: u32 = 8;
+
+/// Leaves the warpgroup's sums of a share, and counts its warps.
+///
+/// # Safety
+/// All threads of the warpgroup call it, converged; the workspace of `params` is writable.
+#[inline(always)]
+pub unsafe fn leave<W: Width>(params: &GemmParams, item: &Item, group: u32, acc: &W::Acc) {
+    let thread = special::thread_index() % WARPGROUP;
+    let first = partial::<W>(params, item, item.split, group, thread);
+    seq!(COLUMN in 0..32 {
+        if COLUMN * TOKENS < W::ROWS && item.row + COLUMN * TOKENS < params.shape.m {
+            let words = W::four(acc, COLUMN).map(f32::to_bits);
+            // SAFETY: inside the share's part of the workspace.
+            unsafe { global::store_u32x4(first.wrapping_add(COLUMN * 4 * WARPGROUP as usize).cast(), words) };
+        }
+    });
+    // SAFETY: the warp is converged.
+    unsafe {
+        warp::sync();
+        if special::lane() == 0 {
+            global::add_release_u32(arrivals(params, item), 1);
+        }
+    }
+}
+
+/// Adds up the CTA's part of the tile, when all shares are there.
+///
+/// # Safety
+/// Both warpgroups call it, each warp converged, after [`leave`].
+#[inline(always)]
+pub unsafe fn add_up<E: Element, W: Width>(params: &GemmParams, item: &Item) {
+    let there = params.splits * CONSUMER_WARPS;
+    // SAFETY: the CTAs of a tile run together; the warp is converged.
+    unsafe {
+        if special::lane() == 0 {
+            global::wait_at_least(arrivals(params, item), there);
+        }
+        warp::sync();
+        let rows = (params.shape.m - item.row).min(W::ROWS);
+        let units = rows.div_ceil(TOKENS) * CONSUMER_WARPS;
+        let mut unit = item.split + params.splits * special::warp();
+        while unit < units {
+            add_unit::<E, W>(params, item, unit);
+            unit += params.splits * CONSUMER_WARPS;
+        }
+        if special::lane() == 0
+            && global::add_release_u32(arrivals(params, item), 1) + 1 == 2 * there
+        {
+            global::store_relaxed_u32(arrivals(params, item), 0);
+        }
+    }
+}
+
+/// Adds up a unit and stores it.
+#[inline(always)]
+unsafe fn add_unit<E: Element, W: Width>(params: &GemmParams, item: &Item, unit: u32) {
+    let (column, part) = (unit / CONSUMER_WARPS, unit % CONSUMER_WARPS);
+    let first_output = item.column + 16 * part;
+    if first_output >= params.shape.n {
+        return;
+    }
+    let (group, lane) = (part / 4, special::lane());
+    let thread = part % 4 * 32 + lane;
+    let mut sums = [0.0; 4];
+    let mut share = 0;
+    while share < params.splits {
+        let mut loaded = [[0.0; 4]; AHEAD as usize];
+        seq!(I in 0..8 {
+            if share + I < params.splits {
+                let first = partial::<W>(params, item, share + I, group, thread);
+                let at = first.wrapping_add((column * 4 * WARPGROUP) as usize);
+                // SAFETY: the share is there.
+                loaded[I] = unsafe { global::load_f32x4_coherent(at) };
+            }
+        });
+        seq!(I in 0..8 {
+            sums = core::array::from_fn(|i| sums[i] + loaded[I][i]);
+        });
+        share += AHEAD;
+    }
+    let odd = lane / 4 % 2;
+    let token = item.row + column * TOKENS + lane % 4 * 2 + odd;
+    // Neighbouring outputs are 4 lanes apart: each of the two lanes gets both of one token.
+    let [a, b, c, d] = sums.map(f32::to_bits);
+    let upper = quad::exchange::<4>(a, b, odd != 0);
+    let lower = quad::exchange::<4>(c, d, odd != 0);
+    let output = first_output + lane / 8 * 2;
+    seq!(HALF in 0..2 {
+        let (left, right) = if HALF == 0 { upper } else { lower };
+        let output = output + 8 * HALF;
+        if token < params.shape.m && output < params.shape.n {
+            let element = u64::from(item.batch) * params.y_stride_batch
+                + u64::from(token) * params.y_stride_row
+                + u64::from(output);
+            let word = E::pack(f32::from_bits(left), f32::from_bits(right));
+            // SAFETY: two elements of an existing row.
+            unsafe { global::store_u32((params.y + 2 * element) as *mut u32, word) };
+        }
+    });
+}
+
+/// Where a share's sums of the first 8 tokens are that thread `thread` of a warpgroup holds, 4 of them; those of the
+/// next 8 tokens are 4 · 128 further.
+#[inline(always)]
+fn partial<W: Width>(
+    params: &GemmParams,
+    item: &Item,
+    share: u32,
+    group: u32,
+    thread: u32,
+) -> *mut f32 {
+    let index = (item.tile * params.splits + share) * GROUPS + group;
+    let element = u64::from(index) * u64::from(TILE * W::ROWS) + u64::from(4 * thread);
+    (params.partial as *mut f32).wrapping_add(element as usize)
+}
+
+/// The counter of a tile.
+#[inline(always)]
+fn arrivals(params: &GemmParams, item: &Item) -> *mut u32 {
+    (params.arrivals as *mut u32).wrapping_add(item.tile as usize)
+}
