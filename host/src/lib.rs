@@ -109,7 +109,7 @@ pub use device::{Candidate, Device};
 pub use dims::{MlaDims, kv_cache_bytes_per_token};
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
-pub use plan::{DecodePlan, Mask, Planner, PlannerConfig, Step};
+pub use plan::{DecodePlan, Mask, Planner, PlannerConfig, Step, Variant};
 pub use rope::{ROPE_PAIRS, Rope, Yarn};
 pub use stream::{Stream, StreamRef};
 pub use tensor::{Location, Shape, TensorMut, TensorRef};

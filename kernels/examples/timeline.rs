@@ -6,6 +6,7 @@ use std::error::Error;
 
 use half::{bf16, f16};
 use oxmla_kernels::abi::Cut;
+use oxmla_kernels::decode::Variant;
 use oxmla_kernels::launch::{DENSE_DECODE_BF16, DENSE_DECODE_F16};
 use oxmla_kernels::simulate::{DenseDecode, ElementType};
 use oxmla_simt::Trace;
@@ -56,6 +57,7 @@ fn simulate(element: ElementType) -> Result<Trace, Box<dyn Error>> {
         causal: false,
         parts: 1,
         cut: Cut::balanced(0),
+        variant: Variant::Dense,
     };
     Ok(step.run(|launch| launch.trace(true))?)
 }

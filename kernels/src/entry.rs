@@ -6,7 +6,7 @@
 use crate::abi::DenseDecodeParams;
 use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
 use crate::cache::{append, copy, gather as rows};
-use crate::decode::dense;
+use crate::decode::{dense, pair};
 use crate::gemm::abi::GemmParams;
 use crate::gemm::{self, Maps, N64, N128, N256, Pair192, Pair256};
 use crate::ptx::tma::{TensorMap, tensor_map_parameter};
@@ -43,6 +43,38 @@ pub unsafe extern "ptx-kernel" fn dense_decode_f16(
     let kv = tensor_map_parameter!("dense_decode_f16_param_1");
     // SAFETY: the launcher's promise.
     unsafe { dense::run::<F16>(q, kv, &params) }
+}
+
+/// Dense decode by pairs of CTAs, bf16. Grid (tiles, parts), an even number of tiles for each list of rows.
+///
+/// # Safety
+/// The launch follows `launch::PAIR_DECODE_BF16`; else as for [`dense_decode_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn pair_decode_bf16(
+    _q: TensorMap,
+    _kv: TensorMap,
+    params: DenseDecodeParams,
+) {
+    let q = tensor_map_parameter!("pair_decode_bf16_param_0");
+    let kv = tensor_map_parameter!("pair_decode_bf16_param_1");
+    // SAFETY: the launcher's promise.
+    unsafe { pair::run::<Bf16>(q, kv, &params) }
+}
+
+/// Dense decode by pairs of CTAs, f16. Grid (tiles, parts), an even number of tiles for each list of rows.
+///
+/// # Safety
+/// As for [`pair_decode_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn pair_decode_f16(
+    _q: TensorMap,
+    _kv: TensorMap,
+    params: DenseDecodeParams,
+) {
+    let q = tensor_map_parameter!("pair_decode_f16_param_0");
+    let kv = tensor_map_parameter!("pair_decode_f16_param_1");
+    // SAFETY: the launcher's promise.
+    unsafe { pair::run::<F16>(q, kv, &params) }
 }
 
 /// New tokens into a bf16 cache. Grid (`cache::ctas(rows)`).

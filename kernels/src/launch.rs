@@ -2,7 +2,7 @@
 //! launch bounds) and what the host passes to the driver. One table, so that the two never disagree.
 
 use crate::cache::{self, copy};
-use crate::decode::dense;
+use crate::decode::{dense, pair};
 use crate::gemm;
 
 /// What a kernel needs from its launch.
@@ -33,6 +33,10 @@ const fn dense(name: &'static str) -> Kernel {
     }
 }
 
+const fn pair(name: &'static str) -> Kernel {
+    Kernel { cluster: pair::config::CTAS, shared_bytes: pair::config::SHARED_BYTES, ..dense(name) }
+}
+
 const fn gemm(name: &'static str, cluster: u32) -> Kernel {
     Kernel {
         name,
@@ -52,6 +56,10 @@ const fn cache(name: &'static str, threads: u32, ctas_per_sm: u32) -> Kernel {
 pub const DENSE_DECODE_BF16: Kernel = dense("dense_decode_bf16");
 /// Dense decode over an f16 cache.
 pub const DENSE_DECODE_F16: Kernel = dense("dense_decode_f16");
+/// Dense decode by pairs of CTAs over a bf16 cache.
+pub const PAIR_DECODE_BF16: Kernel = pair("pair_decode_bf16");
+/// Dense decode by pairs of CTAs over an f16 cache.
+pub const PAIR_DECODE_F16: Kernel = pair("pair_decode_f16");
 /// New tokens into a bf16 cache.
 pub const APPEND_BF16: Kernel = cache("append_bf16", cache::THREADS, cache::CTAS_PER_SM);
 /// New tokens into an f16 cache.
@@ -81,6 +89,8 @@ pub const GEMM_F16: [Kernel; 5] = [
 pub const KERNELS: &[Kernel] = &[
     DENSE_DECODE_BF16,
     DENSE_DECODE_F16,
+    PAIR_DECODE_BF16,
+    PAIR_DECODE_F16,
     APPEND_BF16,
     APPEND_F16,
     GATHER,

@@ -24,7 +24,8 @@ pub fn launch(
     let params = params(planner, plan, workspace, args);
     let (q, kv_cache) = (&args.q, &args.kv_cache);
     let dtype = planner.config().dtype;
-    let launch = DecodeLaunch { dtype, q, kv_cache, params: &params };
+    let variant = plan.variant();
+    let launch = DecodeLaunch { dtype, variant, q, kv_cache, params: &params };
     cuda::launch_decode(device, stream.raw(), &launch)
 }
 

@@ -2,6 +2,7 @@
 
 use oxmla_kernels::abi::Rows;
 
+use super::kernel::{self, Variant};
 use super::schedule::{Cut, Piece, Pieces};
 use super::splitting;
 use super::step::Mask;
@@ -19,6 +20,7 @@ pub struct DecodePlan {
     pub(super) rows: Rows,
     pub(super) parts: u32,
     pub(super) cut: Cut,
+    pub(super) variant: Variant,
     pub(super) summary: Summary,
 }
 
@@ -97,8 +99,9 @@ impl DecodePlan {
         &self.rows
     }
 
-    /// Parts that the cached tokens are divided into; each is one CTA per tile of query rows. 1 on the CPU,
-    /// which shares out query rows instead; up to 4 on the simulator.
+    /// Parts that the cached tokens are divided into; each is one CTA per tile of query rows. On a GPU as many as
+    /// there is room for, or as many as keep the requests whole; 1 on the CPU, which shares out query rows instead;
+    /// up to 4 on the simulator.
     #[must_use]
     pub const fn parts(&self) -> u32 {
         self.parts
@@ -110,6 +113,12 @@ impl DecodePlan {
         self.cut
     }
 
+    /// Which kernel computes it. The CPU computes the same in its own way.
+    #[must_use]
+    pub const fn variant(&self) -> Variant {
+        self.variant
+    }
+
     /// The schedule in a few numbers.
     #[must_use]
     pub const fn summary(&self) -> &Summary {
@@ -119,14 +128,15 @@ impl DecodePlan {
     /// The plan in words, for people.
     #[must_use]
     pub fn explain(&self) -> String {
-        let Self { step, batch, s_q, h_q, mask, rows, parts, cut, summary, .. } = self;
-        let cut = splitting::explain(*cut);
+        let Self { step, batch, s_q, h_q, mask, rows, parts, cut, variant, summary, .. } = self;
+        let (cut, kernel) = (splitting::explain(*cut), kernel::explain(*variant));
         let Summary { tokens, empty_requests, .. } = summary;
         let Summary { split_requests, partial_pieces, busy_parts, most_blocks, .. } = summary;
         let tiles = rows.tiles();
         format!(
             "step {step}: {batch} requests ({empty_requests} empty), {tokens} cached tokens\n\
              rows: {s_q} query tokens x {h_q} heads in {tiles} tiles of 64, {mask}\n\
+             kernel: {kernel}\n\
              schedule: {cut}; {busy_parts} of {parts} parts busy, at most {most_blocks} blocks each; \
              {split_requests} requests split into {partial_pieces} pieces"
         )

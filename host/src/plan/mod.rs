@@ -1,6 +1,7 @@
 //! What a decode step needs to know, worked out once per step and used by all layers.
 
 mod decode_plan;
+mod kernel;
 mod planner;
 pub mod schedule;
 mod splitting;
@@ -11,6 +12,7 @@ mod views;
 mod workspace;
 
 pub use decode_plan::DecodePlan;
+pub use kernel::Variant;
 pub use planner::{Planner, PlannerConfig};
 pub use step::{Mask, Step};
 pub(crate) use tables::Tables;

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::decode_plan::{DecodePlan, Summary};
-use super::schedule;
+use super::kernel::{self, Variant};
+use super::schedule::{self, Cut};
 use super::splitting::Splitting;
 use super::step::Step;
 use super::tables::{self, Tables};
@@ -45,6 +46,7 @@ pub struct Planner {
     device: Device,
     config: PlannerConfig,
     splitting: Splitting,
+    preferred: Option<Variant>,
     tables: Tables,
     /// `None` on the host, which reads `tables` and keeps no partial results.
     workspace: Option<Workspace>,
@@ -103,7 +105,22 @@ impl Planner {
         };
         static PLANNERS: AtomicU64 = AtomicU64::new(0);
         let id = PLANNERS.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { id, step: 0, device: device.clone(), config, splitting, tables, workspace })
+        Ok(Self {
+            id,
+            step: 0,
+            device: device.clone(),
+            config,
+            splitting,
+            preferred: None,
+            tables,
+            workspace,
+        })
+    }
+
+    /// Uses `variant` from the next plan on wherever it accepts the query rows, or with `None` again what it thinks is
+    /// fastest: for measuring and testing. The results are the same, bit by bit.
+    pub const fn prefer(&mut self, variant: Option<Variant>) {
+        self.preferred = variant;
     }
 
     /// The device.
@@ -128,7 +145,8 @@ impl Planner {
     ///
     /// On a GPU, lengths and block table are uploaded in the order of `stream`; the caller may drop them at
     /// once. They go to the same addresses in every step: a graph that captured [`decode`](crate::decode) works
-    /// on the new ones when it is replayed after `plan`, as long as batch, `s_q` and mask are the same.
+    /// on the new ones when it is replayed after `plan`, as long as batch, `s_q` and mask are the same. It keeps the
+    /// number of parts of the plan that it was captured with, which is then perhaps not the best.
     ///
     /// # Errors
     /// - [`Error::Capacity`] if batch, `s_q` or the columns of the table are more than the planner's maxima,
@@ -145,8 +163,7 @@ impl Planner {
         check::location("stream", stream.location(), self.device.location())?;
         self.check(&step)?;
         let rows = self.config.dims.rows(step.s_q);
-        let parts = parts(&self.device, rows.tiles());
-        let cut = self.splitting.cut(step.lengths, parts)?;
+        let (parts, cut) = self.divide(step.lengths, rows.tiles())?;
         let pieces = schedule::pieces(step.lengths, cut, parts)?;
         self.step += 1;
         self.tables.set(&step);
@@ -155,6 +172,9 @@ impl Planner {
             let bytes = self.tables.bytes(step.lengths.len());
             crate::backend::cuda::upload(device, stream.raw(), workspace.step(), bytes)?;
         }
+        let summary = Summary::new(step.lengths, pieces);
+        let (blocks, preferred) = (summary.most_blocks, self.preferred);
+        let variant = kernel::choose(&self.device, &rows, parts, blocks, preferred);
         Ok(DecodePlan {
             planner: self.id,
             step: self.step,
@@ -165,8 +185,20 @@ impl Planner {
             rows,
             parts,
             cut,
-            summary: Summary::new(step.lengths, pieces),
+            variant,
+            summary,
         })
+    }
+
+    /// Parts and cut of a step with that many tiles of query rows.
+    fn divide(&self, lengths: &[i32], tiles: u32) -> Result<(u32, Cut)> {
+        let most = parts(&self.device, tiles);
+        // The simulator is for finding mistakes: it splits what it can.
+        #[cfg(feature = "sim")]
+        if let Device::Sim(_) = self.device {
+            return Ok((most, self.splitting.cut(lengths, most)?));
+        }
+        self.splitting.divide(lengths, most)
     }
 
     fn check(&self, step: &Step<'_>) -> Result<()> {
@@ -213,7 +245,7 @@ fn multiprocessors(device: &Device) -> Option<u32> {
     }
 }
 
-/// Parts that the cached tokens are divided into: on a GPU, one CTA of each tile for every multiprocessor.
+/// Most parts that the cached tokens are divided into: on a GPU, one CTA of each tile for every multiprocessor.
 #[cfg_attr(
     not(any(feature = "cuda", feature = "sim")),
     expect(unused_variables, reason = "the CPU has no CTAs to share out")

@@ -14,6 +14,8 @@ const VISIT_COSTS: [u32; 2] = [0, 5];
 /// What beginning a request costs indeed: loading Q, filling the pipeline, writing the result. About 5 µs on an H100,
 /// where a block takes 1.8 (`docs/performance-notes.md`, 14).
 const VISIT_BLOCKS: u32 = 3;
+/// What it costs that a request is split: waiting for the other pieces, and merging them; 4 to 9 µs.
+const MERGE_BLOCKS: u32 = 3;
 
 /// Where requests are split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,26 @@ pub(super) enum Splitting {
 }
 
 impl Splitting {
+    /// Parts and cut of a step: with a cut of equal shares, whatever is done first.
+    ///
+    /// Beside as many parts as there may be, one for each request is tried: with 64 requests of the same length and
+    /// room for 66, two more parts make all requests split ones (150 µs instead of 133 for 4,096 tokens each:
+    /// `docs/performance-notes.md`, 22).
+    pub fn divide(self, lengths: &[i32], most_parts: u32) -> Result<(u32, Cut)> {
+        let Self::Balanced = self else { return Ok((most_parts, self.cut(lengths, most_parts)?)) };
+        let requests = lengths.iter().filter(|&&length| length > 0).count() as u32;
+        // So many requests in a row that no part has one more than another.
+        let rounds = requests.div_ceil(most_parts).max(1);
+        let even = requests.div_ceil(rounds).max(1);
+        let cut = self.cut(lengths, most_parts)?;
+        if even == most_parts {
+            return Ok((most_parts, cut));
+        }
+        let even_cut = self.cut(lengths, even)?;
+        let is_even_faster = longest(lengths, even_cut, even)? < longest(lengths, cut, most_parts)?;
+        Ok(if is_even_faster { (even, even_cut) } else { (most_parts, cut) })
+    }
+
     /// The cut of a step, for `parts` parts.
     pub fn cut(self, lengths: &[i32], parts: u32) -> Result<Cut> {
         match self {
@@ -58,17 +80,20 @@ impl Splitting {
     }
 }
 
-/// How long the part with most to do takes, in blocks.
+/// How long it takes until all parts are done, in blocks.
 fn longest(lengths: &[i32], cut: Cut, parts: u32) -> Result<u32> {
-    let (mut longest, mut part, mut cost) = (0, 0, 0);
+    let (mut longest, mut part, mut cost, mut merge) = (0, 0, 0, 0);
     for piece in schedule::pieces(lengths, cut, parts)? {
         if piece.part != part {
             (part, cost) = (piece.part, 0);
         }
         cost += VISIT_BLOCKS + piece.blocks.len() as u32;
         longest = longest.max(cost);
+        if piece.slot.is_some() {
+            merge = MERGE_BLOCKS;
+        }
     }
-    Ok(longest)
+    Ok(longest + merge)
 }
 
 /// A cut in words.
@@ -93,6 +118,18 @@ mod tests {
         let cut = Splitting::Balanced.cut(&[8192], 66)?;
         assert_eq!(cut, Cut::balanced(0));
         assert_eq!(schedule::pieces(&[8192], cut, 66)?.count(), 64);
+        Ok(())
+    }
+
+    /// As many parts as requests, or half as many, where the few parts more would split them all.
+    #[test]
+    fn requests_stay_whole_where_that_is_faster() -> Result<()> {
+        assert_eq!(Splitting::Balanced.divide(&[4096; 64], 66)?, (64, Cut::balanced(0)));
+        assert_eq!(Splitting::Balanced.divide(&[4096; 128], 66)?.0, 64);
+        assert_eq!(Splitting::Balanced.divide(&[4096; 128], 132)?.0, 128);
+        assert_eq!(Splitting::Balanced.divide(&[8192], 66)?.0, 66);
+        assert_eq!(Splitting::Balanced.divide(&[65536; 40], 66)?.0, 66);
+        assert_eq!(Splitting::Balanced.divide(&[0, 0], 66)?.0, 66);
         Ok(())
     }
 

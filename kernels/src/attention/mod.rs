@@ -2,6 +2,7 @@
 //! warpgroup.
 
 pub mod epilogue;
+pub mod limits;
 pub mod quad;
 pub mod rows;
 pub mod softmax;

@@ -46,16 +46,8 @@ impl OnlineSoftmax {
     /// the same reference.
     #[inline(always)]
     pub fn step(&mut self, scores: &mut Acc64, scale_log2: f32) -> [f32; 2] {
-        let largest = row_maxima(scores);
-        let mut factor = [0.0; 2];
-        seq!(R in 0..2 {
-            let maximum = quad_max(largest[R]) * scale_log2;
-            let moves = maximum > self.reference[R] + SLACK;
-            let reference = if moves { maximum } else { self.reference[R] };
-            factor[R] = math::exp2(self.reference[R] - reference);
-            self.reference[R] = reference;
-            self.sum[R] *= factor[R];
-        });
+        let largest = row_maxima(scores).map(|largest| largest * scale_log2);
+        let factors = self.follow(largest);
         seq!(N in 0..32 {
             scores[N] = math::exp2(math::fma(scores[N], scale_log2, -self.reference[N / 2 % 2]));
             self.sum[N / 2 % 2] += scores[N];
@@ -63,7 +55,34 @@ impl OnlineSoftmax {
         // Left to itself, the compiler adds up among the multiplies that overwrite `scores`, and ptxas then
         // serialises them all (C7514).
         registers::settle(&mut self.sum);
-        factor
+        factors
+    }
+
+    /// Moves the references of the rows whose largest scaled score is too far above them, of which this thread has seen
+    /// `largest`; the factors that bring earlier results to them. Mostly there is nothing to do, and one vote tells:
+    /// the threads of a row agree on its maximum only where the reference moves.
+    #[inline(always)]
+    fn follow(&mut self, largest: [f32; 2]) -> [f32; 2] {
+        let exceeds = |r: usize| largest[r] > self.reference[r] + SLACK;
+        if !warp::any(exceeds(0) || exceeds(1)) {
+            return [1.0; 2];
+        }
+        let mut factors = [0.0; 2];
+        seq!(R in 0..2 {
+            let maximum = quad_max(largest[R]);
+            let moves = maximum > self.reference[R] + SLACK;
+            let reference = if moves { maximum } else { self.reference[R] };
+            factors[R] = math::exp2(self.reference[R] - reference);
+            self.reference[R] = reference;
+            self.sum[R] *= factors[R];
+        });
+        factors
+    }
+
+    /// Makes ptxas compute the probabilities of the last step before anything that follows.
+    #[inline(always)]
+    pub fn demand(&self) {
+        registers::demand(self.sum[0] + self.sum[1]);
     }
 
     /// Closes the rows.

@@ -3,9 +3,39 @@
 //! `schedule` divides the cached tokens among CTAs, `walk` follows it on the device; `dense` computes each
 //! piece; `merge` brings the pieces of requests together that were split, at the end of the same kernel.
 
+use crate::abi::Rows;
+
 pub mod dense;
 pub mod merge;
+pub mod pair;
 pub mod schedule;
 
+/// The kernels for dense decode. Both take the same parameters, and compute the same but for the order of additions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// [`dense`]: a CTA computes a tile of query rows.
+    Dense,
+    /// [`pair`]: two CTAs compute two tiles together.
+    Pair,
+}
+
+impl Variant {
+    /// Whether the kernel can compute `rows`.
+    #[must_use]
+    pub const fn accepts(self, rows: &Rows) -> bool {
+        match self {
+            Self::Dense => true,
+            // The tiles of a pair attend to the same KV head.
+            Self::Pair => rows.tiles_per_group.is_multiple_of(pair::config::CTAS),
+        }
+    }
+}
+
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(crate) mod block_table;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(crate) mod header;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(crate) mod tail;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub(crate) mod walk;

@@ -49,3 +49,41 @@ pub unsafe fn wait() {
     // SAFETY: the caller's promise.
     unsafe { asm!("barrier.cluster.wait.acquire;", options(nostack)) };
 }
+
+/// `st.async.v4.b32`: 16 bytes to shared memory of another CTA of the cluster, counted on an mbarrier there. Both are
+/// addresses of the cluster ([`map_address`]).
+///
+/// # Safety
+/// - `address` is 16-byte aligned and inside that CTA's shared memory, `barrier` expects the bytes in this phase.
+/// - The other CTA has not ended.
+#[inline(always)]
+pub unsafe fn store_async_u32x4(address: u32, words: [u32; 4], barrier: u32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 [{}], {{{}, {}, {}, {}}}, [{}];",
+            in(reg32) address,
+            in(reg32) words[0], in(reg32) words[1], in(reg32) words[2], in(reg32) words[3],
+            in(reg32) barrier,
+            options(nostack)
+        )
+    };
+}
+
+/// `st.async.v2.b32`: two floats.
+///
+/// # Safety
+/// As for [`store_async_u32x4`], but for 8 bytes.
+#[inline(always)]
+pub unsafe fn store_async_f32x2(address: u32, values: [f32; 2], barrier: u32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v2.b32 [{}], {{{}, {}}}, [{}];",
+            in(reg32) address,
+            in(reg32) values[0], in(reg32) values[1],
+            in(reg32) barrier,
+            options(nostack)
+        )
+    };
+}

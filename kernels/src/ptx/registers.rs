@@ -37,6 +37,20 @@ pub fn opaque(mut value: u32) -> u32 {
     value
 }
 
+/// A value that is computed before anything that follows: a trap if it were infinite, which it never is. Unlike
+/// [`settle`], ptxas too has to keep to it.
+#[inline(always)]
+pub fn demand(finite: f32) {
+    // SAFETY: the worst is a trap.
+    unsafe {
+        asm!(
+            "{{ .reg .pred infinite; setp.eq.f32 infinite, {}, 0f7F800000; @infinite trap; }}",
+            in(reg32) finite,
+            options(nostack)
+        )
+    };
+}
+
 /// Values that are computed by now: no instruction at all, but the arithmetic behind them does not sink below.
 #[inline(always)]
 pub fn settle(values: &mut [f32; 2]) {

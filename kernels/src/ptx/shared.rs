@@ -32,6 +32,24 @@ pub unsafe fn load_f32(address: u32) -> f32 {
     value
 }
 
+/// `ld.shared.v2.b32` as `f32`s.
+///
+/// # Safety
+/// As for [`load_f32`], 8-byte aligned.
+#[inline(always)]
+pub unsafe fn load_f32x2(address: u32) -> [f32; 2] {
+    let (first, second);
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "ld.shared.v2.b32 {{{}, {}}}, [{}];",
+            out(reg32) first, out(reg32) second, in(reg32) address,
+            options(readonly, nostack)
+        )
+    };
+    [first, second]
+}
+
 /// `ld.shared.b32` as `u32`.
 ///
 /// # Safety

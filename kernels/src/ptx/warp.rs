@@ -97,3 +97,9 @@ pub fn ballot(condition: bool) -> u32 {
 pub fn all(condition: bool) -> bool {
     ballot(condition) == ALL
 }
+
+/// Whether `condition` holds in any lane. All lanes of a warp call it, converged.
+#[inline(always)]
+pub fn any(condition: bool) -> bool {
+    ballot(condition) != 0
+}

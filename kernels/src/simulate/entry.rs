@@ -7,7 +7,7 @@
 use crate::abi::DenseDecodeParams;
 use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
 use crate::cache::{append, copy, gather as rows};
-use crate::decode::dense;
+use crate::decode::{dense, pair};
 use crate::gemm::abi::GemmParams;
 use crate::gemm::{self, Maps, N64, N128, N256, Pair192, Pair256};
 use crate::ptx::tma::TensorMapAddress;
@@ -23,6 +23,18 @@ pub fn dense_decode_bf16(q: u64, kv: u64, params: &DenseDecodeParams) {
 pub fn dense_decode_f16(q: u64, kv: u64, params: &DenseDecodeParams) {
     // SAFETY: the machine checks every access.
     unsafe { dense::run::<F16>(TensorMapAddress(q), TensorMapAddress(kv), params) }
+}
+
+/// `pair_decode_bf16`. Grid (tiles, parts), an even number of tiles for each list of rows.
+pub fn pair_decode_bf16(q: u64, kv: u64, params: &DenseDecodeParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { pair::run::<Bf16>(TensorMapAddress(q), TensorMapAddress(kv), params) }
+}
+
+/// `pair_decode_f16`. Grid (tiles, parts), an even number of tiles for each list of rows.
+pub fn pair_decode_f16(q: u64, kv: u64, params: &DenseDecodeParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { pair::run::<F16>(TensorMapAddress(q), TensorMapAddress(kv), params) }
 }
 
 /// `append_bf16`. Grid (`cache::ctas(rows)`).

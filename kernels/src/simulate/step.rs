@@ -1,6 +1,6 @@
 //! A decode step over host memory.
 
-use core::fmt;
+use core::{fmt, iter};
 use std::boxed::Box;
 use std::ops::Range;
 use std::vec;
@@ -10,7 +10,9 @@ use oxmla_simt::{InvalidTensorMap, Launch, Memory, Report, Swizzle, TensorMap, T
 
 use super::entry;
 use crate::abi::{Cut, DenseDecodeParams, Rows};
+use crate::decode::Variant;
 use crate::decode::dense::config;
+use crate::decode::pair::config as pair;
 use crate::decode::schedule::{self, BLOCK_TOKENS, Schedule};
 use crate::launch::{self, Kernel};
 use crate::tile::swizzle::TILE_BYTES;
@@ -55,7 +57,12 @@ pub struct DenseDecode<'a> {
     pub parts: u32,
     /// How they are divided among them.
     pub cut: Cut,
+    /// Which kernel; it accepts the rows.
+    pub variant: Variant,
 }
+
+/// Takes tensor maps of queries and cache, and parameters.
+type EntryPoint = fn(u64, u64, &DenseDecodeParams);
 
 /// Why a step did not run to its end.
 #[derive(Debug)]
@@ -128,6 +135,7 @@ impl DenseDecode<'_> {
         let mut partial_lse = vec![0f32; partial_rows];
         let mut arrivals = vec![0u32; (batch * tiles) as usize];
         let [q_map, kv_map] = self.maps(&rows, batch);
+        let (kernel, run, buffers) = self.kernel();
 
         let mut memory = Memory::new();
         memory.read_only(self.q);
@@ -154,20 +162,31 @@ impl DenseDecode<'_> {
             cut: self.cut,
         };
         let (q, kv) = (memory.tensor_map(q_map)?, memory.tensor_map(kv_map)?);
-        let kernel = match self.element {
-            ElementType::Bf16 => launch::DENSE_DECODE_BF16,
-            ElementType::F16 => launch::DENSE_DECODE_F16,
-        };
         let launch = geometry(&kernel, [tiles, self.parts, 1]).cooperative(self.parts > 1);
         let trace =
-            configure(launch).shared_buffers(&buffers()).run(&memory, || match self.element {
-                ElementType::Bf16 => entry::dense_decode_bf16(q, kv, &params),
-                ElementType::F16 => entry::dense_decode_f16(q, kv, &params),
-            })?;
+            configure(launch).shared_buffers(&buffers).run(&memory, || run(q, kv, &params))?;
         drop(memory);
         match arrivals.iter().position(|&count| count != 0) {
             Some(index) => Err(Error::Counter { index, count: arrivals[index] }),
             None => Ok(trace),
+        }
+    }
+
+    /// Its geometry, its entry point, and what no operand of its multiplies may leave.
+    fn kernel(&self) -> (Kernel, EntryPoint, Vec<Range<u32>>) {
+        match (self.variant, self.element) {
+            (Variant::Dense, ElementType::Bf16) => {
+                (launch::DENSE_DECODE_BF16, entry::dense_decode_bf16, dense_buffers())
+            }
+            (Variant::Dense, ElementType::F16) => {
+                (launch::DENSE_DECODE_F16, entry::dense_decode_f16, dense_buffers())
+            }
+            (Variant::Pair, ElementType::Bf16) => {
+                (launch::PAIR_DECODE_BF16, entry::pair_decode_bf16, pair_buffers())
+            }
+            (Variant::Pair, ElementType::F16) => {
+                (launch::PAIR_DECODE_F16, entry::pair_decode_f16, pair_buffers())
+            }
         }
     }
 
@@ -182,6 +201,11 @@ impl DenseDecode<'_> {
             ("h_k", h_k.max(1), h_k),
             ("h_q", whole(h_q, h_k).max(h_k), h_q),
             ("parts", self.parts.max(1) as usize, self.parts as usize),
+            (
+                "variant",
+                1,
+                usize::from(self.variant.accepts(&Rows::pack(self.s_q, self.h_q, self.h_k.max(1)))),
+            ),
             ("lengths", batch.max(1), batch),
             ("q", rows * d_qk, self.q.len()),
             ("out", rows * config::D_LATENT as usize, self.out.len()),
@@ -227,12 +251,16 @@ fn geometry(kernel: &Kernel, grid: [u32; 3]) -> Launch {
         .stack_bytes(stack_bytes)
 }
 
-/// What no operand of a multiply of the decode kernel may leave: Q, each stage of K, P.
-fn buffers() -> [Range<u32>; 2 + config::STAGES as usize] {
-    let stage = |i: usize| config::K + i as u32 * config::BLOCK_BYTES;
-    core::array::from_fn(|i| match i {
-        0 => config::Q..config::Q + config::BLOCK_BYTES,
-        1 => config::P..config::P + TILE_BYTES,
-        _ => stage(i - 2)..stage(i - 1),
-    })
+/// Q, each stage of K, P.
+fn dense_buffers() -> Vec<Range<u32>> {
+    let stages = (0..config::STAGES).map(|i| config::K + i * config::BLOCK_BYTES);
+    let blocks = iter::once(config::Q).chain(stages).map(|at| at..at + config::BLOCK_BYTES);
+    blocks.chain(iter::once(config::P..config::P + TILE_BYTES)).collect()
+}
+
+/// Each tile of Q and of what only scores need, each stage of V.
+fn pair_buffers() -> Vec<Range<u32>> {
+    let tiles = (pair::Q..pair::V).step_by(TILE_BYTES as usize).map(|at| at..at + TILE_BYTES);
+    let stages = (0..pair::STAGES).map(|i| pair::V + i * pair::HALF_BYTES);
+    tiles.chain(stages.map(|at| at..at + pair::HALF_BYTES)).collect()
 }

@@ -16,4 +16,6 @@ pub fn opaque(value: u32) -> u32 {
     value
 }
 
+pub fn demand(_finite: f32) {}
+
 pub fn settle(_values: &mut [f32; 2]) {}

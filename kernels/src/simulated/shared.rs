@@ -9,6 +9,11 @@ pub unsafe fn load_f32(address: u32) -> f32 {
 }
 
 #[track_caller]
+pub unsafe fn load_f32x2(address: u32) -> [f32; 2] {
+    [shared::load_f32(address), shared::load_f32(address + 4)]
+}
+
+#[track_caller]
 pub unsafe fn store_f32(address: u32, value: f32) {
     shared::store_f32(address, value);
 }

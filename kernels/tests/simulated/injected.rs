@@ -1,34 +1,49 @@
-//! The dense decode kernel with one instruction left out or changed, everywhere it can be: the machine has to report
+//! The dense decode kernels with one instruction left out or changed, everywhere it can be: the machine has to report
 //! each, or the result has to be wrong.
 
 use std::collections::BTreeMap;
 
+use oxmla_kernels::decode::Variant;
 use oxmla_kernels::simulate::ElementType;
 use oxmla_simt::{Change, Injection};
 
 use crate::problem::{Problem, Shape};
 
-/// What the kernel can do without, per file: how many places, and why.
-const REDUNDANT: [(Change, &str, usize); 1] = [
-    // The second part of the scores goes on with accumulators that nothing has touched.
-    (Change::DropRegisterFence, "dense/left.rs", 1),
-];
+/// What a kernel can do without: how many places of a file.
+type Redundant<'a> = &'a [(Change, &'a str, usize)];
 
 #[test]
-fn every_bug_is_found() {
-    let problem = |lengths, parts| {
-        let shape = Shape { lengths, s_q: 1, h_q: 16, h_k: 1, parts, causal: false };
-        Problem::new(shape, ElementType::Bf16, 3)
-    };
+fn every_bug_of_the_dense_kernel_is_found() {
     let problems = [
         // Requests of one part and of two, with and without a tail, in the first block and in a later one.
-        problem(vec![30, 150, 500, 64, 20], 2),
+        problem(Variant::Dense, vec![30, 150, 500, 64, 20], 16, 2),
         // A request of six parts: several warps merge a unit of it together.
-        problem(vec![380], 6),
+        problem(Variant::Dense, vec![380], 16, 6),
     ];
+    // The second part of the scores goes on with accumulators that nothing has touched.
+    check(&problems, &[(Change::DropRegisterFence, "dense/left.rs", 1)]);
+}
+
+#[test]
+fn every_bug_of_the_paired_kernel_is_found() {
+    let problems = [
+        problem(Variant::Pair, vec![30, 150, 500, 64, 20], 80, 2),
+        problem(Variant::Pair, vec![380], 65, 6),
+    ];
+    check(&problems, &[]);
+}
+
+fn problem(variant: Variant, lengths: Vec<i32>, h_q: usize, parts: u32) -> Problem {
+    let shape = Shape { lengths, s_q: 1, h_q, h_k: 1, parts, causal: false };
+    let mut problem = Problem::new(shape, ElementType::Bf16, 3);
+    problem.variant = variant;
+    problem
+}
+
+fn check(problems: &[Problem], redundant: Redundant) {
     let mut places: Vec<Injection> = Vec::new();
     let mut clean = Vec::new();
-    for problem in &problems {
+    for problem in problems {
         let (outcome, trace) =
             problem.run_as(|launch| launch.survey(true)).expect("the kernel is right");
         clean.push(outcome.out);
@@ -51,7 +66,7 @@ fn every_bug_is_found() {
         }
     }
     assert_eq!(kinds.len(), 10, "the kernel has places for every kind of bug: {kinds:?}");
-    for (change, file, places) in REDUNDANT {
+    for &(change, file, places) in redundant {
         let here = |i: &Injection| i.change == change && i.place.file.ends_with(file);
         let count = survivors.iter().filter(|i| here(i)).count();
         assert_eq!(count, places, "{change:?} in {file}: {survivors:#?}");

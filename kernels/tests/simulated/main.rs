@@ -1,9 +1,11 @@
 //! The dense decode kernel, run thread by thread in the SIMT machine and compared with f64.
 
 mod injected;
+mod pair;
 mod problem;
 
 use oxmla_kernels::abi::Cut;
+use oxmla_kernels::decode::Variant;
 use oxmla_kernels::simulate::{DenseDecode, ElementType, Error};
 use oxmla_simt::{Event, Timing};
 use problem::{Problem, Shape};
@@ -155,6 +157,7 @@ fn arguments_are_checked() {
             causal: false,
             parts: 1,
             cut: Cut::balanced(5),
+            variant: Variant::Dense,
         };
         change(&mut step);
         match step.run(|launch| launch) {

@@ -2,6 +2,7 @@
 
 use half::{bf16, f16};
 use oxmla_kernels::abi::Cut;
+use oxmla_kernels::decode::Variant;
 use oxmla_kernels::simulate::{DenseDecode, ElementType, Error};
 use oxmla_simt::{Launch, Timing, Trace};
 
@@ -31,6 +32,7 @@ pub struct Problem {
     blocks_per_request: usize,
     scale: f32,
     pub cut: Cut,
+    pub variant: Variant,
 }
 
 /// 16-bit floats: bits and values.
@@ -90,7 +92,8 @@ impl Problem {
         }
         let (q, cache) = (Tensor::new(element, &q), Tensor::new(element, &cache));
         let scale = (D_QK as f32).powf(-0.5);
-        Self { shape, element, q, cache, table, blocks_per_request, scale, cut: Cut::balanced(5) }
+        let (cut, variant) = (Cut::balanced(5), Variant::Dense);
+        Self { shape, element, q, cache, table, blocks_per_request, scale, cut, variant }
     }
 
     /// Runs the kernel.
@@ -119,6 +122,7 @@ impl Problem {
             causal: *causal,
             parts: *parts,
             cut: self.cut,
+            variant: self.variant,
         };
         let trace = step.run(configure)?;
         let outcome = Outcome {

@@ -108,6 +108,15 @@ functions! {
     Bound fn cuFuncSetAttribute(_function: Handle, _attribute: i32, value: i32) {
         if (0..=SHARED_BYTES as i32).contains(&value) { SUCCESS } else { INVALID_VALUE }
     }
+    Bound fn cuOccupancyMaxActiveClusters(
+        clusters: *mut i32,
+        _function: Handle,
+        config: *const LaunchConfig
+    ) {
+        let code = (*config).check();
+        *clusters = MULTIPROCESSORS / 2;
+        code
+    }
     Free fn cuTensorMapEncodeTiled(
         map: *mut u8,
         _dtype: u32,

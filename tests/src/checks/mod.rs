@@ -8,6 +8,7 @@ mod poison;
 pub mod products;
 pub mod refusals;
 mod threads;
+mod variants;
 
 #[cfg(feature = "gpu")]
 mod far_pool;
@@ -39,6 +40,7 @@ pub const EVERY_DEVICE: &[Check] = &[
     Check { name: "empty-batch", run: planner::empty_batch },
     Check { name: "batch-neighbours", run: determinism::neighbours },
     Check { name: "same-step-again", run: determinism::repetition },
+    Check { name: "variants-agree", run: variants::agree },
     Check { name: "out-of-memory", run: memory::exhausted },
     Check { name: "poison", run: poison::stays_in_its_request },
     Check { name: "refusals", run: refusals::all },

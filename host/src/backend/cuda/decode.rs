@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 
 use oxmla_kernels::abi::DenseDecodeParams;
+use oxmla_kernels::decode::Variant;
 
 use super::device::CudaDevice;
 use super::driver::Handle;
@@ -16,6 +17,8 @@ use crate::tensor::TensorRef;
 pub(crate) struct DecodeLaunch<'a> {
     /// Type of `q`, `kv_cache` and the output.
     pub dtype: DType,
+    /// Which kernel; it accepts the rows.
+    pub variant: Variant,
     /// `[batch, s_q, h_q, 576]`.
     pub q: &'a TensorRef<'a>,
     /// `[blocks, 64, h_k, 576]`.
@@ -37,7 +40,7 @@ pub(crate) fn launch_decode(
     stream: *mut c_void,
     launch: &DecodeLaunch<'_>,
 ) -> Result<()> {
-    let function = device.kernels().decode(launch.dtype)?;
+    let function = device.kernels().decode(launch.variant, launch.dtype)?;
     let current = device.make_current()?;
     let DecodeLaunch { q, kv_cache, params, .. } = *launch;
     let driver = current.driver();

@@ -103,6 +103,11 @@ impl CudaDevice {
         self.0.info.multiprocessors
     }
 
+    /// Pairs of CTAs of the paired decode kernel that the GPU has room for at once.
+    pub(crate) fn pairs(&self) -> u32 {
+        self.0.kernels.pairs()
+    }
+
     /// What there is to know about the GPU.
     #[must_use]
     pub fn info(&self) -> &CudaInfo {

@@ -154,6 +154,11 @@ functions! {
         );
         fn cuModuleUnload(module: Handle);
         fn cuFuncSetAttribute(function: Handle, attribute: i32, value: i32);
+        fn cuOccupancyMaxActiveClusters(
+            clusters: *mut i32,
+            function: Handle,
+            config: *const LaunchConfig
+        );
         fn cuTensorMapEncodeTiled(
             map: *mut TensorMap,
             dtype: u32,

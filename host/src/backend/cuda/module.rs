@@ -4,14 +4,15 @@ use std::ffi::{CString, c_char, c_void};
 use std::ptr::null_mut;
 
 use cust::module::Module;
+use oxmla_kernels::decode::Variant;
 use oxmla_kernels::gemm::tiling::{Tiling, WIDTHS};
 use oxmla_kernels::launch::{
     APPEND_BF16, APPEND_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16, GATHER, GEMM_BF16,
-    GEMM_F16, Kernel,
+    GEMM_F16, Kernel, PAIR_DECODE_BF16, PAIR_DECODE_F16,
 };
 
 use super::driver::{
-    Driver, Handle, JIT_ERROR_LOG, JIT_ERROR_LOG_BYTES, MAX_DYNAMIC_SHARED_SIZE_BYTES,
+    Driver, Handle, JIT_ERROR_LOG, JIT_ERROR_LOG_BYTES, LaunchConfig, MAX_DYNAMIC_SHARED_SIZE_BYTES,
 };
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -35,8 +36,11 @@ pub(super) struct Function {
 /// A loaded module and its entry points.
 #[derive(Debug)]
 pub(super) struct Kernels {
-    decode_bf16: Function,
-    decode_f16: Function,
+    dense_bf16: Function,
+    dense_f16: Function,
+    pair_bf16: Function,
+    pair_f16: Function,
+    pairs: u32,
     append_bf16: Function,
     append_f16: Function,
     gather: Function,
@@ -60,9 +64,13 @@ impl Kernels {
             let [a, b, c, d, e] = kernels;
             Ok([function(a)?, function(b)?, function(c)?, function(d)?, function(e)?])
         };
+        let pair_bf16 = function(&PAIR_DECODE_BF16)?;
         Ok(Self {
-            decode_bf16: function(&DENSE_DECODE_BF16)?,
-            decode_f16: function(&DENSE_DECODE_F16)?,
+            dense_bf16: function(&DENSE_DECODE_BF16)?,
+            dense_f16: function(&DENSE_DECODE_F16)?,
+            pairs: pair_bf16.clusters_at_once(driver)?,
+            pair_bf16,
+            pair_f16: function(&PAIR_DECODE_F16)?,
             append_bf16: function(&APPEND_BF16)?,
             append_f16: function(&APPEND_F16)?,
             gather: function(&GATHER)?,
@@ -74,12 +82,19 @@ impl Kernels {
     }
 
     /// The kernel that attends over a cache of elements of type `dtype`.
-    pub(super) const fn decode(&self, dtype: DType) -> Result<Function> {
-        match dtype {
-            DType::Bf16 => Ok(self.decode_bf16),
-            DType::F16 => Ok(self.decode_f16),
-            got => Err(Error::UnsupportedDType { arg: "kv_cache", got }),
+    pub(super) const fn decode(&self, variant: Variant, dtype: DType) -> Result<Function> {
+        match (variant, dtype) {
+            (Variant::Dense, DType::Bf16) => Ok(self.dense_bf16),
+            (Variant::Dense, DType::F16) => Ok(self.dense_f16),
+            (Variant::Pair, DType::Bf16) => Ok(self.pair_bf16),
+            (Variant::Pair, DType::F16) => Ok(self.pair_f16),
+            (_, got) => Err(Error::UnsupportedDType { arg: "kv_cache", got }),
         }
+    }
+
+    /// Pairs of CTAs of the paired decode kernel that the GPU has room for at once.
+    pub(super) const fn pairs(&self) -> u32 {
+        self.pairs
     }
 
     /// The kernel that appends to a cache of elements of type `dtype`.
@@ -126,6 +141,23 @@ impl Function {
             driver.cuFuncSetAttribute(handle, MAX_DYNAMIC_SHARED_SIZE_BYTES, shared_bytes)?;
         }
         Ok(Self { handle, geometry: *geometry })
+    }
+
+    /// Clusters of the kernel that the GPU has room for at once.
+    fn clusters_at_once(&self, driver: &Driver) -> Result<u32> {
+        let Self { handle, geometry } = *self;
+        let config = LaunchConfig {
+            grid: [geometry.cluster, 1, 1],
+            block: [geometry.threads, 1, 1],
+            shared_bytes: geometry.shared_bytes,
+            stream: null_mut(),
+            attributes: null_mut(),
+            attribute_count: 0,
+        };
+        let mut clusters = 0;
+        // SAFETY: the function is that of a loaded module.
+        unsafe { driver.cuOccupancyMaxActiveClusters(&mut clusters, handle, &config)? };
+        Ok(u32::try_from(clusters).unwrap_or(0))
     }
 }
 

@@ -83,6 +83,7 @@ pub(crate) fn decode(
         causal: plan.mask() == Mask::Causal,
         parts: plan.parts(),
         cut: plan.cut(),
+        variant: plan.variant(),
     };
     step.run(|launch| simulator.configure(launch)).map_err(report)?;
     out.store(&args.out);

@@ -14,7 +14,7 @@
 //! | 256–287 | warp *producer*: follows the schedule, loads Q and K, hands out what is to be merged |
 //! | 288–383 | three warps that write the results of requests without tokens |
 
-use crate::decode::merge::{SCRATCH_BYTES, TASK_BYTES};
+use crate::decode::merge::{Desk, SCRATCH_BYTES, TASK_BYTES};
 use crate::tile::swizzle::TILE_BYTES;
 
 /// Query rows of a CTA, and tokens of a block.
@@ -95,6 +95,8 @@ pub const RIGHT_EMPTY: u32 = RIGHT_FULL + 8 * STAGES;
 pub const TASK_FULL: u32 = RIGHT_EMPTY + 8 * STAGES;
 /// It is done: one arrival per warp of the left and right warpgroups.
 pub const TASK_EMPTY: u32 = TASK_FULL + 8;
+/// The merge has the place of Q for itself.
+pub const DESK: Desk = Desk { task: TASK, full: TASK_FULL, empty: TASK_EMPTY, scratch: Q };
 /// Dynamic shared memory of the kernel, in bytes.
 pub const SHARED_BYTES: u32 = TASK_EMPTY + 8;
 

@@ -4,11 +4,12 @@ use seq_macro::seq;
 
 use super::barriers::{Publisher, Ring, release};
 use super::config::*;
-use super::header::Header;
-use super::tail;
 use crate::abi::DenseDecodeParams;
+use crate::attention::limits::Limits;
 use crate::attention::rows::{self, Tile};
 use crate::attention::softmax::{self, OnlineSoftmax, RowResult};
+use crate::decode::header::Header;
+use crate::decode::tail;
 use crate::ptx::wgmma::{self, Acc64, Acc256, FragmentA};
 use crate::ptx::{matrix, mbarrier, registers, shared as memory, special};
 use crate::tile::descriptor;
@@ -112,29 +113,6 @@ unsafe fn next_header(ring: &Ring, shared: u32) -> Header {
     unsafe {
         mbarrier::wait(ring.barrier(shared, LEFT_FULL), ring.parity);
         Header::load(ring.header(shared, LEFT_HEADERS))
-    }
-}
-
-/// How many tokens at the end of a request the two rows of this thread do not see.
-struct Limits {
-    hidden: [i32; 2],
-    /// The first row of the tile sees no more than any other.
-    most: i32,
-}
-
-impl Limits {
-    #[inline(always)]
-    fn new(tile: &Tile) -> Self {
-        let rows = rows::fragment_rows();
-        Self { hidden: [tile.hidden(rows[0]), tile.hidden(rows[1])], most: tile.hidden(0) }
-    }
-
-    /// Hides what the rows do not see of a block from which on the request has `tokens`; nothing in most blocks.
-    #[inline(always)]
-    fn mask(&self, scores: &mut Acc64, tokens: i32) {
-        if TILE as i32 > tokens - self.most {
-            softmax::mask(scores, [tokens - self.hidden[0], tokens - self.hidden[1]]);
-        }
     }
 }
 

@@ -27,15 +27,11 @@ pub mod config;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod barriers;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
-mod header;
-#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod left;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod producer;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod right;
-#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
-mod tail;
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub use device::run;
@@ -77,7 +73,7 @@ mod device {
             if warp < PRODUCER_WARP {
                 registers::increase::<CONSUMER_REGISTERS>();
                 multiply::<E>(params, &tile, shared);
-                merge::run::<E>(params, &tile, shared);
+                merge::run::<E>(params, &tile, DESK.at(shared));
             } else {
                 registers::decrease::<PRODUCER_REGISTERS>();
                 if warp == PRODUCER_WARP {

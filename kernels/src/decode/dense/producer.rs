@@ -3,13 +3,13 @@
 
 use super::barriers::Ring;
 use super::config::*;
-use super::header::Header;
 use crate::abi::DenseDecodeParams;
 use crate::attention::rows::Tile;
-use crate::decode::merge;
-use crate::decode::walk::{Piece, Walk};
+use crate::decode::header::Header;
+use crate::decode::walk::Walk;
+use crate::decode::{block_table, merge};
 use crate::ptx::tma::{self, TensorMapAddress};
-use crate::ptx::{global, mbarrier, special, warp};
+use crate::ptx::{mbarrier, special, warp};
 use crate::tile::swizzle::TILE_BYTES;
 
 /// Runs the producer.
@@ -27,7 +27,7 @@ pub unsafe fn run(
 ) {
     tma::prefetch(q);
     tma::prefetch(kv);
-    prefetch_block_table(params);
+    block_table::prefetch(params);
     let mut ring = Ring::new();
     let mut q_parity = 0;
     // SAFETY: the warp is converged; parities follow the same order of blocks as the consumers'.
@@ -45,7 +45,7 @@ pub unsafe fn run(
             while block < piece.blocks.end {
                 let offset = (block - piece.blocks.start) % 32;
                 if offset == 0 {
-                    ids = next_block_ids(params, &piece, block);
+                    ids = block_table::next_ids(params, &piece, block);
                 }
                 let id = warp::broadcast(ids, offset);
                 let is_last = block + 1 == piece.blocks.end;
@@ -57,35 +57,8 @@ pub unsafe fn run(
             }
         }
         announce_end(&ring, shared);
-        merge::hand_out(params, tile, to_merge, shared);
+        merge::hand_out(params, tile, to_merge, DESK.at(shared));
     }
-}
-
-/// Brings the block table into L2 while the lengths are on their way, from which follows what of it is needed:
-/// every CTA its 4 KB, so that all of a small batch's is there.
-#[inline(always)]
-fn prefetch_block_table(params: &DenseDecodeParams) {
-    const LINE: u64 = 128 / 4;
-    let cta = special::cta_y() * params.rows.tiles() + special::cta_x();
-    let entry = u64::from(cta * 32 + special::lane()) * LINE;
-    if entry < u64::from(params.batch) * u64::from(params.table_stride) {
-        // SAFETY: an entry of the table.
-        unsafe {
-            global::prefetch((params.block_table as *const i32).wrapping_add(entry as usize))
-        };
-    }
-}
-
-/// Ids of the 32 blocks from `block` on, one in each lane: one round trip for 32 blocks.
-#[inline(always)]
-unsafe fn next_block_ids(params: &DenseDecodeParams, piece: &Piece, block: u32) -> u32 {
-    let mine = block + special::lane();
-    if mine >= piece.blocks.end {
-        return 0;
-    }
-    let entry = u64::from(piece.request) * u64::from(params.table_stride) + u64::from(mine);
-    // SAFETY: an entry for a block that holds cached tokens.
-    unsafe { global::load_i32((params.block_table as *const i32).add(entry as usize)) as u32 }
 }
 
 /// Issues the nine boxes of Q.

@@ -4,10 +4,10 @@ use seq_macro::seq;
 
 use super::barriers::{Ring, consumed, release, wait_published};
 use super::config::*;
-use super::header::Header;
-use super::tail;
 use crate::attention::rows;
 use crate::attention::softmax;
+use crate::decode::header::Header;
+use crate::decode::tail;
 use crate::ptx::wgmma::{self, Acc256};
 use crate::ptx::{mbarrier, shared as memory};
 use crate::tile::descriptor;

@@ -17,6 +17,33 @@ pub const WARPS: u32 = 8;
 pub const TASK_BYTES: u32 = 32;
 /// Bytes of shared memory that teams of warps exchange sums through.
 pub const SCRATCH_BYTES: u32 = WARPS * SUMS * 32 * 4;
+/// Where a kernel keeps what the merge needs, in bytes from the start of shared memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Desk {
+    /// [`TASK_BYTES`] for a task.
+    pub task: u32,
+    /// mbarrier: a task has been handed out; one arrival.
+    pub full: u32,
+    /// mbarrier: it is done; one arrival for each of the [`WARPS`].
+    pub empty: u32,
+    /// [`SCRATCH_BYTES`], free when the last piece is done.
+    pub scratch: u32,
+}
+
+impl Desk {
+    /// The same as addresses, in a CTA whose shared memory starts at `shared`.
+    #[must_use]
+    pub const fn at(self, shared: u32) -> Self {
+        let Self { task, full, empty, scratch } = self;
+        Self {
+            task: shared + task,
+            full: shared + full,
+            empty: shared + empty,
+            scratch: shared + scratch,
+        }
+    }
+}
+
 /// Numbers that a lane of a team hands over: reference and sum of two rows, and its columns.
 const SUMS: u32 = 12;
 
@@ -36,13 +63,12 @@ pub use empty::clear_empty_requests;
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod device {
-    use super::WARPS;
     use super::share::Share;
     use super::task::Task;
+    use super::{Desk, WARPS};
     use crate::abi::DenseDecodeParams;
     use crate::attention::epilogue;
     use crate::attention::rows::Tile;
-    use crate::decode::dense::config::{Q, TASK, TASK_EMPTY, TASK_FULL};
     use crate::decode::walk::Walk;
     use crate::ptx::{global, mbarrier, special, warp};
     use crate::tile::element::Element;
@@ -52,7 +78,7 @@ mod device {
     /// # Safety
     /// One converged warp calls it; everything that the CTA itself contributes is under way.
     #[inline(always)]
-    pub unsafe fn hand_out(params: &DenseDecodeParams, tile: &Tile, mut walk: Walk, shared: u32) {
+    pub unsafe fn hand_out(params: &DenseDecodeParams, tile: &Tile, mut walk: Walk, desk: Desk) {
         let mut parity = 0;
         // SAFETY: the counters are valid; a task is written when the one before it is done.
         unsafe {
@@ -62,10 +88,10 @@ mod device {
                 let there = task.pieces * WARPS;
                 if special::lane() == 0 {
                     global::wait_at_least(arrivals, there);
-                    task.store(shared + TASK);
-                    mbarrier::arrive(shared + TASK_FULL);
+                    task.store(desk.task);
+                    mbarrier::arrive(desk.full);
                 }
-                mbarrier::wait(shared + TASK_EMPTY, parity);
+                mbarrier::wait(desk.empty, parity);
                 parity ^= 1;
                 // The last to leave clears the counter.
                 if special::lane() == 0
@@ -76,8 +102,8 @@ mod device {
                 warp::sync();
             }
             if special::lane() == 0 {
-                Task::END.store(shared + TASK);
-                mbarrier::arrive(shared + TASK_FULL);
+                Task::END.store(desk.task);
+                mbarrier::arrive(desk.full);
             }
         }
     }
@@ -87,21 +113,21 @@ mod device {
     /// # Safety
     /// The first eight warps of the CTA call it, each converged, after they have written their results.
     #[inline(always)]
-    pub unsafe fn run<E: Element>(params: &DenseDecodeParams, tile: &Tile, shared: u32) {
+    pub unsafe fn run<E: Element>(params: &DenseDecodeParams, tile: &Tile, desk: Desk) {
         let mut parity = 0;
         // SAFETY: whole warps, and all of them follow the same tasks.
         unsafe {
             loop {
-                mbarrier::wait(shared + TASK_FULL, parity);
+                mbarrier::wait(desk.full, parity);
                 parity ^= 1;
-                let task = Task::load(shared + TASK);
+                let task = Task::load(desk.task);
                 if task.parts == 0 {
                     return;
                 }
-                Share { params, tile, task, scratch: shared + Q }.merge::<E>();
+                Share { params, tile, task, scratch: desk.scratch }.merge::<E>();
                 warp::sync();
                 if special::lane() == 0 {
-                    mbarrier::arrive(shared + TASK_EMPTY);
+                    mbarrier::arrive(desk.empty);
                 }
             }
         }

@@ -6,9 +6,12 @@
 
 use core::ops::Range;
 
-use super::config::{LEFT_TILES, TILE, WARPGROUP};
+use super::dense::config::{TILE, WARPGROUP};
 use crate::ptx::{barrier, fence, shared, special};
 use crate::tile::swizzle::{self, ROW_CHUNKS, TILE_BYTES};
+
+/// Tiles of half of V.
+const TILES: u32 = 4;
 
 /// The rows past the end of the request in a block from which on it has `tokens`, if there are any.
 #[inline(always)]
@@ -33,7 +36,7 @@ pub unsafe fn clear<const GROUP: u32>(tiles: u32, rows: Range<u32>) {
         while i < end {
             let offset = swizzle::chunk_offset(i / ROW_CHUNKS, i % ROW_CHUNKS);
             let mut tile = 0;
-            while tile < LEFT_TILES {
+            while tile < TILES {
                 shared::store_zero_16(tiles + tile * TILE_BYTES + offset);
                 tile += 1;
             }
