@@ -9,6 +9,6 @@ pub mod entry;
 pub mod micro;
 mod step;
 
-pub use cache::{AppendRows, CopyBlocks, GatherRows};
+pub use cache::{AppendRows, CacheFormat, CopyBlocks, GatherRows};
 pub use oxmla_simt::{Launch, Timing};
 pub use step::{DenseDecode, ElementType, Error};

@@ -4,13 +4,17 @@ use std::ffi::{CString, c_char, c_void};
 use std::ptr::null_mut;
 
 use cust::module::Module;
+use oxmla_kernels::cache::fp8::Fp8Format;
 use oxmla_kernels::launch::{
-    APPEND_BF16, APPEND_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16, GATHER, Kernel,
+    APPEND_BF16, APPEND_F16, APPEND_FP8_584_BF16, APPEND_FP8_584_F16, APPEND_FP8_656_BF16,
+    APPEND_FP8_656_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16, GATHER,
+    GATHER_FP8_584_BF16, GATHER_FP8_584_F16, GATHER_FP8_656_BF16, GATHER_FP8_656_F16, Kernel,
 };
 
 use super::driver::{
     Driver, Handle, JIT_ERROR_LOG, JIT_ERROR_LOG_BYTES, MAX_DYNAMIC_SHARED_SIZE_BYTES,
 };
+use crate::cache::CacheFormat;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 
@@ -35,12 +39,22 @@ pub(super) struct Function {
 pub(super) struct Kernels {
     decode_bf16: Function,
     decode_f16: Function,
-    append_bf16: Function,
-    append_f16: Function,
+    append: PerType,
+    append_fp8_656: PerType,
+    append_fp8_584: PerType,
     gather: Function,
+    gather_fp8_656: PerType,
+    gather_fp8_584: PerType,
     copy_blocks: Function,
     /// The functions above live in it.
     _module: Module,
+}
+
+/// A kernel for each type of the rows outside the cache.
+#[derive(Clone, Copy, Debug)]
+struct PerType {
+    bf16: Function,
+    f16: Function,
 }
 
 impl Kernels {
@@ -51,12 +65,16 @@ impl Kernels {
     pub(super) fn load(driver: &Driver) -> Result<Self> {
         let module = load(driver, PTX)?;
         let function = |geometry| Function::find(driver, &module, geometry);
+        let per_type = |bf16, f16| Ok(PerType { bf16: function(bf16)?, f16: function(f16)? });
         Ok(Self {
             decode_bf16: function(&DENSE_DECODE_BF16)?,
             decode_f16: function(&DENSE_DECODE_F16)?,
-            append_bf16: function(&APPEND_BF16)?,
-            append_f16: function(&APPEND_F16)?,
+            append: per_type(&APPEND_BF16, &APPEND_F16)?,
+            append_fp8_656: per_type(&APPEND_FP8_656_BF16, &APPEND_FP8_656_F16)?,
+            append_fp8_584: per_type(&APPEND_FP8_584_BF16, &APPEND_FP8_584_F16)?,
             gather: function(&GATHER)?,
+            gather_fp8_656: per_type(&GATHER_FP8_656_BF16, &GATHER_FP8_656_F16)?,
+            gather_fp8_584: per_type(&GATHER_FP8_584_BF16, &GATHER_FP8_584_F16)?,
             copy_blocks: function(&COPY_BLOCKS)?,
             _module: module,
         })
@@ -71,23 +89,38 @@ impl Kernels {
         }
     }
 
-    /// The kernel that appends to a cache of elements of type `dtype`.
-    pub(super) const fn append(&self, dtype: DType) -> Result<Function> {
-        match dtype {
-            DType::Bf16 => Ok(self.append_bf16),
-            DType::F16 => Ok(self.append_f16),
-            got => Err(Error::UnsupportedDType { arg: "kv_cache", got }),
-        }
+    /// The kernel that appends rows of type `rows` to a cache.
+    pub(super) const fn append(&self, format: CacheFormat, rows: DType) -> Result<Function> {
+        let kernels = match format {
+            CacheFormat::Elements(_) => &self.append,
+            CacheFormat::Fp8(Fp8Format::Token656) => &self.append_fp8_656,
+            CacheFormat::Fp8(Fp8Format::Paged584) => &self.append_fp8_584,
+        };
+        kernels.of("latent", rows)
     }
 
-    /// The kernel that gathers cached rows.
-    pub(super) const fn gather(&self) -> Function {
-        self.gather
+    /// The kernel that gathers cached tokens as rows of type `rows`.
+    pub(super) const fn gather(&self, format: CacheFormat, rows: DType) -> Result<Function> {
+        match format {
+            CacheFormat::Elements(_) => Ok(self.gather),
+            CacheFormat::Fp8(Fp8Format::Token656) => self.gather_fp8_656.of("out", rows),
+            CacheFormat::Fp8(Fp8Format::Paged584) => self.gather_fp8_584.of("out", rows),
+        }
     }
 
     /// The kernel that copies blocks.
     pub(super) const fn copy_blocks(&self) -> Function {
         self.copy_blocks
+    }
+}
+
+impl PerType {
+    const fn of(&self, arg: &'static str, dtype: DType) -> Result<Function> {
+        match dtype {
+            DType::Bf16 => Ok(self.bf16),
+            DType::F16 => Ok(self.f16),
+            got => Err(Error::UnsupportedDType { arg, got }),
+        }
     }
 }
 

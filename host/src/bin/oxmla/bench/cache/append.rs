@@ -1,6 +1,6 @@
 //! New tokens into the cache, normalised and rotated.
 
-use oxmla::cache::{AppendRows, RmsNorm, append};
+use oxmla::cache::{AppendRows, RmsNorm, Scales, append};
 use oxmla::{Buffer, DType, ROPE_PAIRS, Result, Rope, Yarn};
 use oxmla_kernels::cache::ctas;
 
@@ -77,6 +77,7 @@ impl Step {
             lengths: self.lengths.view(DType::I32, &[self.batch])?,
             block_table,
             offsets: ragged.then_some(offsets),
+            scales: Scales::Exact,
             kv_cache: cache.view_mut(),
         };
         append(bench.device, bench.stream.as_ref(), args)

@@ -2,7 +2,7 @@
 
 use oxmla::DType;
 use oxmla::cache::{BLOCK_SIZE, CopyBlocks, copy_blocks};
-use oxmla_kernels::cache::copy::CTAS_PER_HEAD;
+use oxmla_kernels::cache::copy::ctas_per_block;
 
 use super::pages::{Pages, ROW_BYTES};
 use super::{Bench, Case};
@@ -23,7 +23,7 @@ pub fn run(bench: &Bench<'_>) -> anyhow::Result<Vec<Row>> {
             benchmark: "copy_blocks",
             name: format!("{copies} blocks"),
             bytes: 2 * copies * BLOCK_SIZE * ROW_BYTES,
-            ctas: copies as u32 * CTAS_PER_HEAD,
+            ctas: copies as u32 * ctas_per_block((BLOCK_SIZE * ROW_BYTES / 16) as u32),
         };
         rows.push(bench.row(case, || {
             let args = CopyBlocks {
