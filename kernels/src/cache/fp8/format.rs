@@ -31,7 +31,8 @@
 //! 2. `scale = max(amax / 448, 2^−80)`, rounded up to a power of two in `Paged584`, and in `Token656` on request;
 //! 3. an element is stored as `x / scale` in e4m3, to nearest, ties to even, ±448 if it is larger; NaN as 0x7f.
 //!
-//! Divisions round to nearest f32. So a tile of zeros has scale `2^−80` and codes 0, signs are kept, and a NaN stays by
+//! Divisions round to nearest f32; only of elements that were normalised on the way may a last bit be another, on one
+//! device and on another, as in the normalisation itself. So a tile of zeros has scale `2^−80` and codes 0, signs are kept, and a NaN stays by
 //! itself: its neighbours are what they would be without it.
 
 /// How the tokens of an FP8 cache lie in memory.
@@ -73,8 +74,8 @@ pub struct Layout {
 
 /// Largest e4m3 number.
 pub const LARGEST: f32 = 448.0;
-/// Least scale: 2^−80. A quotient by it, or by a larger one, is exact before it is rounded, in
-/// [`quantise`](super::quantise)'s way to divide too.
+/// Least scale: 2^−80, by which f32 can still be divided through a reciprocal and a remainder without underflow. A tile
+/// below 448 · 2^−80 loses bits, and is 10^−22 at most.
 pub const LEAST_SCALE: f32 = f32::from_bits((127 - 80) << 23);
 
 /// Rope elements of a token, bf16.

@@ -75,13 +75,60 @@ fn finite(x: f32) -> f32 {
     if x.abs() < f32::INFINITY { x } else { f32::NAN }
 }
 
-/// `x / y` to nearest, with `y`'s reciprocal to nearest: two corrections by the remainder, which fma has exactly.
-/// Five instructions, where `div.rn` has a branch as well.
+/// `x / y` with `y`'s reciprocal to nearest, and one correction by the remainder, which fma has exactly. To nearest for
+/// every `x` and `y` that come of 16-bit elements, as the test below has tried; for others too, but for some quotients
+/// within 2^−24 units of the middle between two f32. Four instructions, where `div.rn` has eight and a branch.
 #[inline(always)]
 fn divide(x: f32, y: f32, reciprocal: f32) -> f32 {
     let quotient = x * reciprocal;
     let quotient = math::fma(math::fma(-quotient, y, x), reciprocal, quotient);
-    let quotient = math::fma(math::fma(-quotient, y, x), reciprocal, quotient);
-    // The corrections lose the sign of a zero.
+    // The correction loses the sign of a zero.
     quotient.copysign(x)
+}
+
+#[cfg(all(test, feature = "simt"))]
+mod tests {
+    extern crate std;
+
+    use super::*;
+
+    /// Every quotient of two elements of 11 bits, which those of bf16 are among; exponents change none of it.
+    #[test]
+    fn division_rounds_to_nearest() {
+        let elements = || (1024..2048).map(|significand| significand as f32);
+        for amax in elements() {
+            let scale = divide(amax, LARGEST, 1.0 / LARGEST);
+            assert_eq!(scale, amax / LARGEST, "{amax}");
+            for x in elements() {
+                assert_eq!(divide(x, scale, 1.0 / scale), x / scale, "{x} of {amax}");
+            }
+        }
+        for zero in [0f32, -0.0] {
+            assert_eq!(divide(zero, 3.0, 1.0 / 3.0).to_bits(), zero.to_bits());
+        }
+    }
+
+    /// The same at the ends of the range: no remainder is lost, no quotient overflows.
+    #[test]
+    fn exponents_change_nothing() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..100_000 {
+            // Scales from 2^−80 to 2^120, quotients from 2^−16 to 2^16: below 2^−11 all e4m3 codes are 0.
+            let y = f32::from_bits(random.u32(47 << 23..247 << 23));
+            let quotient = f32::from_bits(random.u32(111 << 23..143 << 23));
+            for x in [quotient * y, (-quotient * y).next_up()] {
+                if x.is_finite() {
+                    assert_eq!(divide(x, y, 1.0 / y), x / y, "{x:e} / {y:e}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn powers_of_two() {
+        for (scale, expected) in [(1.0, 1.0), (1f32.next_up(), 2.0), (2f32.next_down(), 2.0)] {
+            assert_eq!(round_up(scale), expected);
+        }
+        assert_eq!(round_up(LEAST_SCALE), LEAST_SCALE);
+    }
 }
