@@ -1,6 +1,7 @@
 //! The cache kernels, run thread by thread in the SIMT machine and compared with f64, or bit by bit.
 
 mod bad_indices;
+mod fp8;
 mod problem;
 
 use oxmla_kernels::simulate::{CacheFormat, CopyBlocks, ElementType, GatherRows};

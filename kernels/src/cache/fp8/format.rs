@@ -1,41 +1,41 @@
-//! FP8 formats of cached tokens, byte by byte. Numbers are little-endian; offsets are in bytes.
-//!
-//! # `Token656`: 656 bytes, every token by itself
-//! | bytes of a token | content |
-//! |---|---|
-//! | 0–511 | latent part: 512 × e4m3 |
-//! | 512–527 | 4 × f32: scale of elements 0–127, 128–255, 256–383, 384–511 |
-//! | 528–655 | rope part: 64 × bf16 |
-//!
-//! Token `t` of a block begins at `656 · t`; a block of 64 has 41,984 bytes.
-//!
-//! # `Paged584`: 584 bytes a token, scales at the end of the block
-//! | bytes of a block | content |
-//! |---|---|
-//! | `576 · t` + 0–447 | latent part of token `t`: 448 × e4m3 |
-//! | `576 · t` + 448–575 | rope part of token `t`: 64 × bf16 |
-//! | 36,864 + `8 · t` + 0–6 | 7 × ue8m0: scales of elements 0–63, 64–127, … 384–447 of token `t` |
-//! | 36,864 + `8 · t` + 7 | 0 |
-//!
-//! A block of 64 has 37,376 bytes.
-//!
-//! # Numbers
-//! - e4m3: sign, 4 bits of exponent with bias 7, 3 of fraction. Exponent 0 is subnormal, ±448 (0x7e) the largest, 0x7f
-//!   and 0xff are NaN, there is no infinity.
-//! - ue8m0: `2^(code − 127)`; 255 is NaN.
-//! - An element's value is e4m3 · scale, in f32.
-//!
-//! # How a token is quantised
-//! Elements `x` are f32. Infinities become NaN. For each tile of 128 or 64 elements that share a scale:
-//! 1. `amax` is the largest magnitude that is not NaN, 0 if there is none;
-//! 2. `scale = max(amax / 448, 2^−80)`, rounded up to a power of two in `Paged584`, and in `Token656` on request;
-//! 3. an element is stored as `x / scale` in e4m3, to nearest, ties to even, ±448 if it is larger; NaN as 0x7f.
-//!
-//! Divisions round to nearest f32; only of elements that were normalised on the way may a last bit be another, on one
-//! device and on another, as in the normalisation itself. So a tile of zeros has scale `2^−80` and codes 0, signs are kept, and a NaN stays by
-//! itself: its neighbours are what they would be without it.
+//! FP8 formats of cached tokens.
 
-/// How the tokens of an FP8 cache lie in memory.
+/// How the tokens of an FP8 cache lie in memory, byte by byte. Numbers are little-endian; offsets are in bytes.
+///
+/// # `Token656`: 656 bytes, every token by itself
+/// | bytes of a token | content |
+/// |---|---|
+/// | 0–511 | latent part: 512 × e4m3 |
+/// | 512–527 | 4 × f32: scale of elements 0–127, 128–255, 256–383, 384–511 |
+/// | 528–655 | rope part: 64 × bf16 |
+///
+/// Token `t` of a block begins at `656 · t`; a block of 64 has 41,984 bytes.
+///
+/// # `Paged584`: 584 bytes a token, scales at the end of the block
+/// | bytes of a block | content |
+/// |---|---|
+/// | `576 · t` + 0–447 | latent part of token `t`: 448 × e4m3 |
+/// | `576 · t` + 448–575 | rope part of token `t`: 64 × bf16 |
+/// | 36,864 + `8 · t` + 0–6 | 7 × ue8m0: scales of elements 0–63, 64–127, … 384–447 of token `t` |
+/// | 36,864 + `8 · t` + 7 | 0 |
+///
+/// A block of 64 has 37,376 bytes.
+///
+/// # Numbers
+/// - e4m3: sign, 4 bits of exponent with bias 7, 3 of fraction. Exponent 0 is subnormal, ±448 (0x7e) the largest, 0x7f
+///   and 0xff are NaN, there is no infinity.
+/// - ue8m0: `2^(code − 127)`; 255 is NaN.
+/// - An element's value is e4m3 · scale, in f32.
+///
+/// # How a token is quantised
+/// Elements `x` are f32. Infinities become NaN. For each tile of 128 or 64 elements that share a scale:
+/// 1. `amax` is the largest magnitude that is not NaN, 0 if there is none;
+/// 2. `scale = max(amax / 448, 2^−80)`, rounded up to a power of two in `Paged584`, and in `Token656` on request;
+/// 3. an element is stored as `x / scale` in e4m3, to nearest, ties to even, ±448 if it is larger; NaN as 0x7f.
+///
+/// Divisions round to nearest f32; only of elements that were normalised on the way may a last bit be another, on one
+/// device and on another, as in the normalisation itself. So a tile of zeros has scale `2^−80` and codes 0, signs are kept, and a NaN stays by
+/// itself: its neighbours are what they would be without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fp8Format {
     /// 656 bytes a token: 512 e4m3, 4 f32 scales, 64 bf16. What FlashMLA and vLLM store for DeepSeek-V3.2.
