@@ -34,8 +34,8 @@
 /// 3. an element is stored as `x / scale` in e4m3, to nearest, ties to even, ±448 if it is larger; NaN as 0x7f.
 ///
 /// Divisions round to nearest f32; only of elements that were normalised on the way may a last bit be another, on one
-/// device and on another, as in the normalisation itself. So a tile of zeros has scale `2^−80` and codes 0, signs are kept, and a NaN stays by
-/// itself: its neighbours are what they would be without it.
+/// device and on another, as in the normalisation itself. So a tile of zeros has scale `2^−80` and codes 0, signs are
+/// kept, and a NaN stays by itself: its neighbours are what they would be without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fp8Format {
     /// 656 bytes a token: 512 e4m3, 4 f32 scales, 64 bf16. What FlashMLA and vLLM store for DeepSeek-V3.2.

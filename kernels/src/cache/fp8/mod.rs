@@ -3,7 +3,7 @@
 //!
 //! A warp has a token, as in the kernels of 16-bit elements, and its lanes the same shares: elements `8 · lane..` and
 //! `256 + 8 · lane..`, so that loads and stores are of neighbours. What is stored depends on the elements alone, bit by
-//! bit: [`quantise`] has the arithmetic.
+//! bit: `quantise.rs` has the arithmetic.
 
 pub mod append;
 mod format;

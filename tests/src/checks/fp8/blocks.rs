@@ -7,7 +7,7 @@ use oxmla::{Buffer, DType, Device, TensorMut, TensorRef};
 use super::{FORMATS, with_gaps};
 use crate::element::widen;
 use crate::guarded::{Guarded, Snapshot};
-use crate::layout::{BLOCK, Layout};
+use crate::layout::Layout;
 use crate::random::SplitMix64;
 use crate::session::Session;
 
