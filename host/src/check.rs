@@ -37,7 +37,7 @@ pub fn dtype(arg: &'static str, got: DType, expected: DType) -> Result<()> {
 pub const fn float(arg: &'static str, got: DType) -> Result<()> {
     match got {
         DType::Bf16 | DType::F16 | DType::F32 => Ok(()),
-        DType::I32 => Err(Error::NotAFloat { arg, got }),
+        DType::I32 | DType::U8 => Err(Error::NotAFloat { arg, got }),
     }
 }
 

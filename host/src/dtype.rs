@@ -17,6 +17,8 @@ pub enum DType {
     F32,
     /// Signed 32-bit integer, 4 bytes.
     I32,
+    /// A byte: what a cache in an [`Fp8Format`](crate::cache::Fp8Format) is made of.
+    U8,
 }
 
 impl DType {
@@ -26,6 +28,7 @@ impl DType {
         match self {
             Self::Bf16 | Self::F16 => 2,
             Self::F32 | Self::I32 => 4,
+            Self::U8 => 1,
         }
     }
 
@@ -43,11 +46,13 @@ impl fmt::Display for DType {
             Self::F16 => "f16",
             Self::F32 => "f32",
             Self::I32 => "i32",
+            Self::U8 => "u8",
         })
     }
 }
 
-/// A Rust type whose values are the elements of a tensor: [`bf16`], [`struct@f16`], [`f32`] or [`i32`].
+/// A Rust type whose values are the elements of a tensor: [`bf16`], [`struct@f16`], [`f32`], [`i32`] or
+/// [`u8`].
 pub trait Element: Pod + Send + Sync + sealed::Sealed {
     /// Its name at run time.
     const DTYPE: DType;
@@ -69,10 +74,15 @@ impl Element for i32 {
     const DTYPE: DType = DType::I32;
 }
 
+impl Element for u8 {
+    const DTYPE: DType = DType::U8;
+}
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for half::bf16 {}
     impl Sealed for half::f16 {}
     impl Sealed for f32 {}
     impl Sealed for i32 {}
+    impl Sealed for u8 {}
 }

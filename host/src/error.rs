@@ -59,6 +59,14 @@ pub enum Error {
         /// Type it has.
         got: DType,
     },
+    /// A cache of bytes whose tokens are those of no FP8 format.
+    #[error("`{arg}` of u8 must have 656 or 584 bytes a token, but has {got}")]
+    UnknownFormat {
+        /// The argument.
+        arg: &'static str,
+        /// Bytes of a token that it has.
+        got: usize,
+    },
     /// A stride that the device cannot follow.
     #[error("stride of axis {axis} of `{arg}` must be {expected} elements, but is {got}")]
     StrideMismatch {

@@ -88,6 +88,7 @@ pub mod checkpoint;
 mod device;
 mod dims;
 mod dtype;
+mod e4m3;
 mod error;
 pub mod gemm;
 #[cfg(feature = "cudarc")]

@@ -1,7 +1,9 @@
 //! Append, gather and copy_blocks as a runtime calls them, and what they refuse.
 
 use half::{bf16, f16};
-use oxmla::cache::{AppendRows, CopyBlocks, GatherRows, RmsNorm, append, copy_blocks, gather};
+use oxmla::cache::{
+    AppendRows, CopyBlocks, GatherRows, RmsNorm, Scales, append, copy_blocks, gather,
+};
 use oxmla::*;
 
 /// A pool, a layer's cache and two requests that part ways.
@@ -24,6 +26,7 @@ fn a_fork_writes_to_its_own_block() -> Result<()> {
             lengths: TensorRef::from_slice(table.lengths(), &[1])?,
             block_table: table.view(),
             offsets: None,
+            scales: Scales::Exact,
             kv_cache: cache.view_mut(),
         };
         append(&device, stream, args)
@@ -76,6 +79,7 @@ fn refused(change: impl FnOnce(&mut AppendRows<'_>)) -> Error {
         lengths: TensorRef::from_slice(&[65, 2], &[2]).unwrap(),
         block_table: TensorRef::from_slice(&[3, 1, 0, 9], &[2, 2]).unwrap(),
         offsets: Some(TensorRef::from_slice(&[0, 1, 3], &[3]).unwrap()),
+        scales: Scales::Exact,
         kv_cache: TensorMut::from_slice(&mut cache, &[4, 64, 1, 576]).unwrap(),
     };
     change(&mut args);

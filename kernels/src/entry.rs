@@ -5,6 +5,7 @@
 
 use crate::abi::DenseDecodeParams;
 use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
+use crate::cache::fp8::{self, Paged584, Token656};
 use crate::cache::{append, copy, gather as rows};
 use crate::decode::{dense, pair};
 use crate::gemm::abi::GemmParams;
@@ -107,7 +108,7 @@ pub unsafe extern "ptx-kernel" fn gather(params: GatherParams) {
     unsafe { rows::run(&params) }
 }
 
-/// Copies of whole blocks. Grid (copies, `copy::CTAS_PER_HEAD` · KV heads).
+/// Copies of whole blocks. Grid (copies, `copy::ctas_per_block`).
 ///
 /// # Safety
 /// The launch follows `launch::COPY_BLOCKS`; every address in `params` is valid for the shapes in it.
@@ -115,6 +116,86 @@ pub unsafe extern "ptx-kernel" fn gather(params: GatherParams) {
 pub unsafe extern "ptx-kernel" fn copy_blocks(params: CopyBlocksParams) {
     // SAFETY: the launcher's promise.
     unsafe { copy::run(&params) }
+}
+
+/// New tokens, bf16, into an FP8 cache of 656 bytes a token. Grid (`cache::ctas(rows)`).
+///
+/// # Safety
+/// The launch follows `launch::APPEND_FP8_656_BF16`; every address in `params` is valid for the shapes in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn append_fp8_656_bf16(params: AppendParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { fp8::append::run::<Bf16, Token656>(&params) }
+}
+
+/// New tokens, f16, into an FP8 cache of 656 bytes a token. Grid (`cache::ctas(rows)`).
+///
+/// # Safety
+/// The launch follows `launch::APPEND_FP8_656_F16`; every address in `params` is valid for the shapes in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn append_fp8_656_f16(params: AppendParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { fp8::append::run::<F16, Token656>(&params) }
+}
+
+/// New tokens, bf16, into an FP8 cache of 584 bytes a token. Grid (`cache::ctas(rows)`).
+///
+/// # Safety
+/// The launch follows `launch::APPEND_FP8_584_BF16`; every address in `params` is valid for the shapes in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn append_fp8_584_bf16(params: AppendParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { fp8::append::run::<Bf16, Paged584>(&params) }
+}
+
+/// New tokens, f16, into an FP8 cache of 584 bytes a token. Grid (`cache::ctas(rows)`).
+///
+/// # Safety
+/// The launch follows `launch::APPEND_FP8_584_F16`; every address in `params` is valid for the shapes in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn append_fp8_584_f16(params: AppendParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { fp8::append::run::<F16, Paged584>(&params) }
+}
+
+/// Tokens of an FP8 cache of 656 bytes a token as contiguous rows, bf16. Grid (`cache::ctas(rows)`).
+///
+/// # Safety
+/// The launch follows `launch::GATHER_FP8_656_BF16`; every address in `params` is valid for the shapes in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn gather_fp8_656_bf16(params: GatherParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { fp8::gather::run::<Bf16, Token656>(&params) }
+}
+
+/// Tokens of an FP8 cache of 656 bytes a token as contiguous rows, f16. Grid (`cache::ctas(rows)`).
+///
+/// # Safety
+/// The launch follows `launch::GATHER_FP8_656_F16`; every address in `params` is valid for the shapes in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn gather_fp8_656_f16(params: GatherParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { fp8::gather::run::<F16, Token656>(&params) }
+}
+
+/// Tokens of an FP8 cache of 584 bytes a token as contiguous rows, bf16. Grid (`cache::ctas(rows)`).
+///
+/// # Safety
+/// The launch follows `launch::GATHER_FP8_584_BF16`; every address in `params` is valid for the shapes in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn gather_fp8_584_bf16(params: GatherParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { fp8::gather::run::<Bf16, Paged584>(&params) }
+}
+
+/// Tokens of an FP8 cache of 584 bytes a token as contiguous rows, f16. Grid (`cache::ctas(rows)`).
+///
+/// # Safety
+/// The launch follows `launch::GATHER_FP8_584_F16`; every address in `params` is valid for the shapes in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn gather_fp8_584_f16(params: GatherParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { fp8::gather::run::<F16, Paged584>(&params) }
 }
 
 macro_rules! gemm_kernels {

@@ -68,6 +68,30 @@ pub const APPEND_F16: Kernel = cache("append_f16", cache::THREADS, cache::CTAS_P
 pub const GATHER: Kernel = cache("gather", cache::THREADS, cache::CTAS_PER_SM);
 /// Copies of whole blocks.
 pub const COPY_BLOCKS: Kernel = cache("copy_blocks", copy::THREADS, copy::CTAS_PER_SM);
+/// New tokens, bf16, into an FP8 cache of 656 bytes a token.
+pub const APPEND_FP8_656_BF16: Kernel =
+    cache("append_fp8_656_bf16", cache::THREADS, cache::CTAS_PER_SM);
+/// New tokens, f16, into an FP8 cache of 656 bytes a token.
+pub const APPEND_FP8_656_F16: Kernel =
+    cache("append_fp8_656_f16", cache::THREADS, cache::CTAS_PER_SM);
+/// New tokens, bf16, into an FP8 cache of 584 bytes a token.
+pub const APPEND_FP8_584_BF16: Kernel =
+    cache("append_fp8_584_bf16", cache::THREADS, cache::CTAS_PER_SM);
+/// New tokens, f16, into an FP8 cache of 584 bytes a token.
+pub const APPEND_FP8_584_F16: Kernel =
+    cache("append_fp8_584_f16", cache::THREADS, cache::CTAS_PER_SM);
+/// Tokens of an FP8 cache of 656 bytes a token as contiguous rows, bf16.
+pub const GATHER_FP8_656_BF16: Kernel =
+    cache("gather_fp8_656_bf16", cache::THREADS, cache::CTAS_PER_SM);
+/// Tokens of an FP8 cache of 656 bytes a token as contiguous rows, f16.
+pub const GATHER_FP8_656_F16: Kernel =
+    cache("gather_fp8_656_f16", cache::THREADS, cache::CTAS_PER_SM);
+/// Tokens of an FP8 cache of 584 bytes a token as contiguous rows, bf16.
+pub const GATHER_FP8_584_BF16: Kernel =
+    cache("gather_fp8_584_bf16", cache::THREADS, cache::CTAS_PER_SM);
+/// Tokens of an FP8 cache of 584 bytes a token as contiguous rows, f16.
+pub const GATHER_FP8_584_F16: Kernel =
+    cache("gather_fp8_584_f16", cache::THREADS, cache::CTAS_PER_SM);
 /// Matrix products of bf16, as `gemm::tiling::WIDTHS` lists their tiles.
 pub const GEMM_BF16: [Kernel; 5] = [
     gemm("gemm_64_bf16", 1),
@@ -105,4 +129,12 @@ pub const KERNELS: &[Kernel] = &[
     GEMM_F16[2],
     GEMM_F16[3],
     GEMM_F16[4],
+    APPEND_FP8_656_BF16,
+    APPEND_FP8_656_F16,
+    APPEND_FP8_584_BF16,
+    APPEND_FP8_584_F16,
+    GATHER_FP8_656_BF16,
+    GATHER_FP8_656_F16,
+    GATHER_FP8_584_BF16,
+    GATHER_FP8_584_F16,
 ];

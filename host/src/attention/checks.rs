@@ -25,6 +25,10 @@ pub fn check(
     check::location("lse", lse.location(), device)?;
 
     check::dtype("q", q.dtype(), config.dtype)?;
+    if kv_cache.dtype() == DType::U8 {
+        let device = planner.device().name().to_owned();
+        return Err(Error::NoKernel { operation: "dense decode over an FP8 cache", device });
+    }
     check::dtype("kv_cache", kv_cache.dtype(), config.dtype)?;
     check::dtype("out", out.dtype(), config.dtype)?;
     check::dtype("lse", lse.dtype(), DType::F32)?;

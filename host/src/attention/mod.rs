@@ -53,6 +53,7 @@ pub struct Decode<'a> {
 ///   [`StrideMismatch`](crate::Error::StrideMismatch), [`OutOfRange`](crate::Error::OutOfRange) if the device
 ///   cannot follow its layout.
 /// - [`InvalidScale`](crate::Error::InvalidScale).
+/// - [`NoKernel`](crate::Error::NoKernel) over an FP8 cache.
 ///
 /// All of these and [`Simulation`](crate::Error::Simulation) leave the output as it was;
 /// [`Driver`](crate::Error::Driver) may not.

@@ -2,11 +2,12 @@
 
 #[cfg(feature = "cuda")]
 use oxmla_kernels::cache::abi::AppendParams;
-use oxmla_kernels::decode::dense::config::{D_LATENT, D_ROPE};
+use oxmla_kernels::decode::dense::config::D_ROPE;
 
 use super::checks;
 #[cfg(feature = "cuda")]
 use super::gpu_layout;
+use super::layout::CacheFormat;
 use super::runs::{self, Run};
 use crate::backend::cpu;
 #[cfg(feature = "cuda")]
@@ -27,9 +28,10 @@ use crate::tensor::{Location, TensorMut, TensorRef};
 /// `length − 1`; a row that would be before the first token is left out.
 #[derive(Debug)]
 pub struct AppendRows<'a> {
-    /// Latent parts: `[tokens, 512]` of the cache's type.
+    /// Latent parts: `[tokens, 512]` of the cache's type. For an FP8 cache bf16 or f16, `[tokens, 448]` if it is
+    /// [`Paged584`](super::Fp8Format::Paged584).
     pub latent: TensorRef<'a>,
-    /// Rotary parts: `[tokens, 64]` of the cache's type.
+    /// Rotary parts: `[tokens, 64]` of the same type.
     pub rope: TensorRef<'a>,
     /// How latent parts are normalised; `None` if they are.
     pub norm: Option<RmsNorm<'a>>,
@@ -46,14 +48,27 @@ pub struct AppendRows<'a> {
     /// Where the rows of each request begin, and where the last ones end: `[batch + 1] i32`, from 0 on and never
     /// falling. Rows behind the last offset are left out. `None` if every request has as many.
     pub offsets: Option<TensorRef<'a>>,
-    /// The cache: `[blocks, 64, 1, 576]`.
+    /// What scales an FP8 cache gets; without meaning for others.
+    pub scales: Scales,
+    /// The cache: `[blocks, 64, 1, 576]`, or `[blocks, 64, 1, 656 or 584]` of an FP8 format, whose blocks are whole.
     pub kv_cache: TensorMut<'a>,
+}
+
+/// Scales of the tiles of an FP8 cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scales {
+    /// What makes the tile's largest element 448, where the format allows it: in
+    /// [`Token656`](super::Fp8Format::Token656).
+    #[default]
+    Exact,
+    /// The next power of two: dequantising is exact then.
+    PowerOfTwo,
 }
 
 /// Normalisation by the root of the mean square: `x · weight / sqrt(mean(x²) + eps)`, in f32 and rounded once.
 #[derive(Clone, Copy, Debug)]
 pub struct RmsNorm<'a> {
-    /// `[512]` of the cache's type: `kv_a_layernorm.weight` of a checkpoint.
+    /// As wide as a latent part, and of its type: `kv_a_layernorm.weight` of a checkpoint.
     pub weight: TensorRef<'a>,
     /// Added to the mean square; 1e-6 for DeepSeek-V3.
     pub eps: f32,
@@ -65,7 +80,11 @@ pub struct RmsNorm<'a> {
 /// nothing, and can be captured in a graph. Slots are computed on the device, from the lengths and the block table
 /// that it finds there when the work runs. A GPU follows strides as far as its loads can: innermost axes
 /// contiguous, addresses and strides of `latent` and `kv_cache` multiples of 16 bytes, those of `rope` of 4,
-/// everything else without gaps. The CPU follows any, and so does the simulator.
+/// everything else without gaps. The CPU follows any, and so does the simulator; but only blocks of an FP8 cache may have
+/// gaps between them.
+///
+/// Into an FP8 cache, the latent part goes quantised, after a normalisation as it is, in f32; the rope part as bf16.
+/// How is said at [`Fp8Format`](super::Fp8Format). Without normalisation every device writes the same bytes.
 ///
 /// Two rows must not have the same slot: which of them stays is not said.
 ///
@@ -73,7 +92,8 @@ pub struct RmsNorm<'a> {
 /// - [`LocationMismatch`](Error::LocationMismatch) if a tensor or the stream is of another device.
 /// - [`DTypeMismatch`](Error::DTypeMismatch), [`UnsupportedDType`](Error::UnsupportedDType),
 ///   [`RankMismatch`](Error::RankMismatch), [`ShapeMismatch`](Error::ShapeMismatch),
-///   [`OutOfRange`](Error::OutOfRange) if a tensor is not what its field says.
+///   [`UnknownFormat`](Error::UnknownFormat), [`OutOfRange`](Error::OutOfRange) if a tensor is not what its field
+///   says.
 /// - [`InvalidNumber`](Error::InvalidNumber) if `eps` is negative or not finite.
 /// - [`Misaligned`](Error::Misaligned), [`MisalignedStride`](Error::MisalignedStride),
 ///   [`StrideMismatch`](Error::StrideMismatch) if the device cannot follow the layout of a tensor.
@@ -95,8 +115,13 @@ pub fn append(device: &Device, stream: StreamRef<'_>, args: AppendRows<'_>) -> R
         #[cfg(feature = "cuda")]
         Device::Cuda(device) => {
             args.check_gpu_layout()?;
-            let dtype = args.kv_cache.dtype();
-            cuda::launch_append(device, stream.raw(), dtype, &args.params())?;
+            let format = CacheFormat::of(&args.kv_cache.as_ref())?;
+            cuda::launch_append(
+                device,
+                stream.raw(),
+                (format, args.latent.dtype()),
+                &args.params(),
+            )?;
         }
     }
     Ok(())
@@ -111,17 +136,21 @@ impl AppendRows<'_> {
     fn check(&self, device: &Device, stream: StreamRef<'_>) -> Result<()> {
         let location = device.location();
         check::location("stream", stream.location(), location)?;
-        let dtype = self.kv_cache.dtype();
-        checks::cache(&self.kv_cache.as_ref(), location)?;
+        let format = checks::cache(&self.kv_cache.as_ref(), location)?;
+        let dtype = match format {
+            CacheFormat::Elements(dtype) => dtype,
+            CacheFormat::Fp8(_) => self.latent.dtype(),
+        };
+        checks::attention_type("latent", dtype)?;
         checks::tensor("latent", &self.latent, location, dtype)?;
         checks::tensor("rope", &self.rope, location, dtype)?;
         check::rank("latent", self.latent.shape(), 2)?;
-        check::axis("latent", "latent", self.latent.shape()[1], D_LATENT as usize)?;
+        check::axis("latent", "latent", self.latent.shape()[1], format.latent())?;
         let tokens = ("tokens", self.rows());
         check::shape("rope", self.rope.shape(), [tokens, ("rope", D_ROPE as usize)])?;
         check::range("tokens", self.rows() as i128, 0, i32::MAX)?;
         if let Some(norm) = &self.norm {
-            norm.check(location, dtype)?;
+            norm.check(location, dtype, format.latent())?;
         }
         if let Some(rotations) = &self.rotations {
             checks::tensor("rotations", rotations, location, DType::F32)?;
@@ -191,15 +220,15 @@ impl AppendRows<'_> {
             rows_per_request: (self.rows() as u32).checked_div(batch).unwrap_or(0),
             positions: self.rotations.map_or(0, |rotations| rotations.shape()[0]) as u32,
             eps: self.norm.map_or(0.0, |norm| norm.eps),
-            reserved: 0,
+            power_of_two_scales: (self.scales == Scales::PowerOfTwo).into(),
         }
     }
 }
 
 impl RmsNorm<'_> {
-    fn check(&self, location: Location, dtype: DType) -> Result<()> {
+    fn check(&self, location: Location, dtype: DType, latent: usize) -> Result<()> {
         checks::tensor("weight", &self.weight, location, dtype)?;
-        check::shape("weight", self.weight.shape(), [("latent", D_LATENT as usize)])?;
+        check::shape("weight", self.weight.shape(), [("latent", latent)])?;
         if self.eps.is_finite() && self.eps >= 0.0 {
             return Ok(());
         }

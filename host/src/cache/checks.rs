@@ -1,8 +1,6 @@
 //! Checks of the tensors that cached rows go to and come from, which every device makes.
 
-use oxmla_kernels::decode::dense::config::D_QK;
-
-use super::layout::BLOCK_SIZE;
+use super::layout::{BLOCK_SIZE, CacheFormat};
 use crate::check;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -23,24 +21,34 @@ pub fn tensor(
     check::alignment(arg, tensor.address(), dtype.size())
 }
 
-/// A cache `[blocks, 64, h_k, 576]` of any number of KV heads.
-pub fn cache_of_heads(kv_cache: &TensorRef<'_>, location: Location) -> Result<()> {
+/// A 16-bit type.
+pub const fn attention_type(arg: &'static str, got: DType) -> Result<()> {
+    if got.is_attention_type() { Ok(()) } else { Err(Error::UnsupportedDType { arg, got }) }
+}
+
+/// A cache `[blocks, 64, h_k, 576]` of any number of KV heads, or one of an FP8 format, which has one.
+pub fn cache_of_heads(kv_cache: &TensorRef<'_>, location: Location) -> Result<CacheFormat> {
     const ARG: &str = "kv_cache";
-    let dtype = kv_cache.dtype();
-    if !dtype.is_attention_type() {
-        return Err(Error::UnsupportedDType { arg: ARG, got: dtype });
-    }
-    tensor(ARG, kv_cache, location, dtype)?;
+    let format = CacheFormat::of(kv_cache)?;
+    tensor(ARG, kv_cache, location, format.dtype())?;
     check::rank(ARG, kv_cache.shape(), 4)?;
     check::range("blocks", kv_cache.shape()[0] as i128, 0, i32::MAX)?;
     check::axis(ARG, "block_size", kv_cache.shape()[1], BLOCK_SIZE)?;
-    check::axis(ARG, "d_qk", kv_cache.shape()[3], D_QK as usize)
+    check::axis(ARG, "d_qk", kv_cache.shape()[3], format.width())?;
+    if let CacheFormat::Fp8(_) = format {
+        // Where the parts of a token are is the format's to say: only blocks may have gaps between them.
+        check::axis(ARG, "h_k", kv_cache.shape()[2], 1)?;
+        check::stride(ARG, "bytes of a token", kv_cache.strides()[3], 1)?;
+        check::stride(ARG, "block_size", kv_cache.strides()[1], format.width())?;
+    }
+    Ok(format)
 }
 
-/// A cache `[blocks, 64, 1, 576]`.
-pub fn cache(kv_cache: &TensorRef<'_>, location: Location) -> Result<()> {
-    cache_of_heads(kv_cache, location)?;
-    check::axis("kv_cache", "h_k", kv_cache.shape()[2], 1)
+/// A cache `[blocks, 64, 1, 576]`, or one of an FP8 format.
+pub fn cache(kv_cache: &TensorRef<'_>, location: Location) -> Result<CacheFormat> {
+    let format = cache_of_heads(kv_cache, location)?;
+    check::axis("kv_cache", "h_k", kv_cache.shape()[2], 1)?;
+    Ok(format)
 }
 
 /// A block table `[batch, max_blocks] i32`; returns the batch.

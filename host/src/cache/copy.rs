@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::stream::StreamRef;
 use crate::tensor::{TensorMut, TensorRef};
 
-/// KV heads whose blocks a launch can copy: `gridDim.y` has 16 bits, and a head of a block six CTAs.
+/// KV heads whose blocks a launch can copy: `gridDim.y` has 16 bits, and a head of a block at most six CTAs.
 const MAX_KV_HEADS: usize = 65_535 / 6;
 
 /// Blocks to copy inside a cache, as [`BlockPool::append`](super::BlockPool::append) asks for after a fork. Both
@@ -29,7 +29,7 @@ pub struct CopyBlocks<'a> {
     /// Ids of the block to read and of the block to write: `[copies, 2] i32`. No block that is written is in another
     /// pair: copies have no order.
     pub pairs: TensorRef<'a>,
-    /// The cache: `[blocks, 64, h_k, 576]`.
+    /// The cache: `[blocks, 64, h_k, 576]`, or `[blocks, 64, 1, 656 or 584]` of an FP8 format, whose blocks are whole.
     pub kv_cache: TensorMut<'a>,
 }
 
@@ -41,7 +41,8 @@ pub struct CopyBlocks<'a> {
 ///
 /// # Errors
 /// - [`LocationMismatch`](Error::LocationMismatch), [`DTypeMismatch`](Error::DTypeMismatch),
-///   [`UnsupportedDType`](Error::UnsupportedDType), [`RankMismatch`](Error::RankMismatch),
+///   [`UnsupportedDType`](Error::UnsupportedDType), [`UnknownFormat`](Error::UnknownFormat),
+///   [`RankMismatch`](Error::RankMismatch),
 ///   [`ShapeMismatch`](Error::ShapeMismatch), [`OutOfRange`](Error::OutOfRange) if a tensor is not what its field
 ///   says.
 /// - [`Misaligned`](Error::Misaligned), [`MisalignedStride`](Error::MisalignedStride),
@@ -62,8 +63,8 @@ pub fn copy_blocks(device: &Device, stream: StreamRef<'_>, args: CopyBlocks<'_>)
         #[cfg(feature = "cuda")]
         Device::Cuda(device) => {
             args.check_gpu_layout()?;
-            let (copies, h_k) = (args.pairs.shape()[0] as u32, args.kv_cache.shape()[2] as u32);
-            cuda::launch_copy_blocks(device, stream.raw(), [copies, h_k], &args.params())?;
+            let copies = args.pairs.shape()[0] as u32;
+            cuda::launch_copy_blocks(device, stream.raw(), copies, &args.params())?;
         }
     }
     Ok(())
@@ -101,14 +102,21 @@ impl CopyBlocks<'_> {
         gpu_layout::packed("pairs", &self.pairs, 4)
     }
 
+    /// Bytes of a block, all KV heads together.
+    #[cfg(any(feature = "cuda", feature = "sim"))]
+    pub(crate) fn bytes_per_block(&self) -> usize {
+        let elements: usize = self.kv_cache.shape()[1..].iter().product();
+        elements * self.kv_cache.dtype().size()
+    }
+
     #[cfg(feature = "cuda")]
     fn params(&self) -> CopyBlocksParams {
         CopyBlocksParams {
             cache: self.kv_cache.address(),
-            block_stride: self.kv_cache.strides()[0] as u64,
+            block_stride: (self.kv_cache.strides()[0] * self.kv_cache.dtype().size()) as u64,
             pairs: self.pairs.address(),
             blocks: self.kv_cache.shape()[0] as u32,
-            reserved: 0,
+            vectors: (self.bytes_per_block() / 16) as u32,
         }
     }
 }

@@ -2,11 +2,11 @@
 
 #[cfg(feature = "cuda")]
 use oxmla_kernels::cache::abi::GatherParams;
-use oxmla_kernels::decode::dense::config::D_QK;
 
 use super::checks;
 #[cfg(feature = "cuda")]
 use super::gpu_layout;
+use super::layout::CacheFormat;
 use super::runs::{self, Run};
 use crate::backend::cpu;
 #[cfg(feature = "cuda")]
@@ -22,14 +22,15 @@ use crate::tensor::{TensorMut, TensorRef};
 /// Cached tokens, from the first of each request on, and where they go. All tensors are on one device.
 #[derive(Debug)]
 pub struct GatherRows<'a> {
-    /// The cache: `[blocks, 64, 1, 576]`.
+    /// The cache: `[blocks, 64, 1, 576]`, or `[blocks, 64, 1, 656 or 584]` of an FP8 format, whose blocks are whole.
     pub kv_cache: TensorRef<'a>,
     /// Block ids of each request: `[batch, max_blocks] i32`.
     pub block_table: TensorRef<'a>,
     /// Where the rows of each request begin in `out`, and where the last ones end: `[batch + 1] i32`, from 0 on and
     /// never falling.
     pub offsets: TensorRef<'a>,
-    /// The rows: `[tokens, 576]` of the cache's type. Those behind the last offset stay as they are.
+    /// The rows: `[tokens, 576]` of the cache's type. Out of an FP8 cache bf16 or f16, `[tokens, 512]` if it is
+    /// [`Paged584`](super::Fp8Format::Paged584). Those behind the last offset stay as they are.
     pub out: TensorMut<'a>,
 }
 
@@ -39,6 +40,8 @@ pub struct GatherRows<'a> {
 /// On a GPU the call starts the work in the order of `stream` and returns: it allocates nothing and waits for
 /// nothing, and can be captured in a graph. A GPU needs innermost axes that are contiguous, and addresses and strides
 /// of `kv_cache` and `out` that are multiples of 16 bytes. The CPU follows any strides, and so does the simulator.
+///
+/// Elements of an FP8 cache are multiplied by their scale in f32 and rounded once; every device gives the same.
 ///
 /// # Errors
 /// As for [`append`](super::append()), where they concern these tensors. A GPU leaves rows as they were whose
@@ -55,7 +58,8 @@ pub fn gather(device: &Device, stream: StreamRef<'_>, args: GatherRows<'_>) -> R
         #[cfg(feature = "cuda")]
         Device::Cuda(device) => {
             args.check_gpu_layout()?;
-            cuda::launch_gather(device, stream.raw(), &args.params())?;
+            let format = CacheFormat::of(&args.kv_cache)?;
+            cuda::launch_gather(device, stream.raw(), (format, args.out.dtype()), &args.params())?;
         }
     }
     Ok(())
@@ -70,10 +74,15 @@ impl GatherRows<'_> {
     fn check(&self, device: &Device, stream: StreamRef<'_>) -> Result<()> {
         let location = device.location();
         check::location("stream", stream.location(), location)?;
-        checks::cache(&self.kv_cache, location)?;
-        checks::tensor("out", &self.out.as_ref(), location, self.kv_cache.dtype())?;
+        let format = checks::cache(&self.kv_cache, location)?;
+        let dtype = match format {
+            CacheFormat::Elements(dtype) => dtype,
+            CacheFormat::Fp8(_) => self.out.dtype(),
+        };
+        checks::attention_type("out", dtype)?;
+        checks::tensor("out", &self.out.as_ref(), location, dtype)?;
         check::rank("out", self.out.shape(), 2)?;
-        check::axis("out", "d_qk", self.out.shape()[1], D_QK as usize)?;
+        check::axis("out", "d_qk", self.out.shape()[1], format.d_qk())?;
         check::range("tokens", self.rows() as i128, 0, i32::MAX)?;
         let batch = checks::table(&self.block_table, location)?;
         checks::offsets("offsets", &self.offsets, location, batch)

@@ -3,19 +3,23 @@
 use oxmla_kernels::cache::abi::Pages;
 
 use crate::check;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::tensor::TensorRef;
 
 /// Bytes of a vector load.
 const VECTOR: usize = 16;
 
-/// A cache of which every row is whole, aligned vectors.
+/// A cache of which every row is whole, aligned vectors. What is inside the blocks of an FP8 format has been checked.
 pub fn cache(kv_cache: &TensorRef<'_>) -> Result<()> {
     const ARG: &str = "kv_cache";
     let strides = kv_cache.strides();
     check::alignment(ARG, kv_cache.address(), VECTOR)?;
     check::stride(ARG, "d_qk", strides[3], 1)?;
     multiple(ARG, "blocks", strides[0].saturating_mul(kv_cache.dtype().size()), VECTOR)?;
+    if kv_cache.dtype() == DType::U8 {
+        return Ok(());
+    }
     multiple(ARG, "block_size", strides[1].saturating_mul(kv_cache.dtype().size()), VECTOR)
 }
 
@@ -54,10 +58,11 @@ pub fn table(block_table: &TensorRef<'_>) -> Result<()> {
 
 /// Cache and table as the kernels take them.
 pub fn pages(kv_cache: &TensorRef<'_>, block_table: &TensorRef<'_>) -> Pages {
+    let bytes = |axis: usize| (kv_cache.strides()[axis] * kv_cache.dtype().size()) as u64;
     Pages {
         cache: kv_cache.address(),
-        block_stride: kv_cache.strides()[0] as u64,
-        token_stride: kv_cache.strides()[1] as u64,
+        block_stride: bytes(0),
+        token_stride: bytes(1),
         table: block_table.address(),
         table_stride: block_table.strides()[0] as u64,
         columns: block_table.shape()[1] as u32,

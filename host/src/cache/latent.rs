@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
+use oxmla_kernels::cache::fp8::Fp8Format;
+
 use super::growth::BlockCopy;
-use super::layout::CacheLayout;
+use super::layout::{BLOCK_SIZE, CacheFormat, CacheLayout};
 use super::sequence::{Sequence, token_index};
 use crate::buffer::Buffer;
 use crate::check;
@@ -12,7 +14,8 @@ use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::tensor::{TensorMut, TensorRef, byte_size};
 
-/// The memory of one layer's cached tokens: `[blocks, 64, h_k, 576]` on a device.
+/// The memory of one layer's cached tokens on a device: `[blocks, 64, h_k, 576]` of bf16 or f16, or
+/// `[blocks, 64, 1, 656 or 584]` bytes of an FP8 format.
 ///
 /// Reads and writes are synchronous and know nothing of streams, as those of [`Buffer`].
 #[derive(Debug)]
@@ -57,7 +60,7 @@ impl LatentCache {
         self.blocks
     }
 
-    /// The cache as a tensor: `[blocks, 64, h_k, 576]`.
+    /// The cache as a tensor, of the layout's [shape](CacheLayout::shape).
     #[must_use]
     pub fn view(&self) -> TensorRef<'_> {
         let shape = self.layout.shape(self.blocks).into();
@@ -65,7 +68,7 @@ impl LatentCache {
         TensorRef::contiguous(address, self.layout.dtype(), shape, location)
     }
 
-    /// The cache as a tensor, to write: `[blocks, 64, h_k, 576]`.
+    /// The cache as a tensor, to write, of the layout's [shape](CacheLayout::shape).
     #[must_use]
     pub fn view_mut(&mut self) -> TensorMut<'_> {
         let shape = self.layout.shape(self.blocks).into();
@@ -79,8 +82,9 @@ impl LatentCache {
         &self.buffer
     }
 
-    /// Writes the rows of the tokens `positions` of `sequence`: `rows [positions, h_k, 576]`. Tokens that
-    /// lie side by side are written with one copy.
+    /// Writes the rows of the tokens `positions` of `sequence`: `rows [positions, h_k, 576]`, of an FP8
+    /// format `[positions, 656 or 584]` bytes, the scales of a token last in [`Fp8Format::Paged584`]. Tokens that lie
+    /// side by side are written with one copy.
     ///
     /// # Errors
     /// - [`Error::DTypeMismatch`] if `T` is not the type of the cache.
@@ -110,7 +114,8 @@ impl LatentCache {
         Ok(())
     }
 
-    /// The rows of the tokens `positions` of `sequence`: `[positions, h_k, 576]`.
+    /// The rows of the tokens `positions` of `sequence`: `[positions, h_k, 576]`, or bytes, as
+    /// [`LatentCache::write_rows`] takes them.
     ///
     /// # Errors
     /// As for [`LatentCache::write_rows`].
@@ -171,11 +176,30 @@ impl LatentCache {
             self.block_index("block of the sequence", id)?;
         }
         let bytes = self.layout.bytes_per_token();
+        let runs = sequence.runs(positions)?.into_iter();
+        if self.layout.format() == CacheFormat::Fp8(Fp8Format::Paged584) {
+            let tokens = runs.flat_map(|(first, tokens)| {
+                let first = token_index(first);
+                first..first + tokens
+            });
+            return Ok(tokens.flat_map(|token| self.paged_parts(token)).collect());
+        }
         let range = |(first, tokens)| {
             let start = token_index(first) * bytes;
             start..start + tokens * bytes
         };
-        Ok(sequence.runs(positions)?.into_iter().map(range).collect())
+        Ok(runs.map(range).collect())
+    }
+
+    /// The bytes of a token of [`Fp8Format::Paged584`]: elements, and scales.
+    fn paged_parts(&self, token: usize) -> [Range<usize>; 2] {
+        let layout = Fp8Format::Paged584.layout();
+        let [stride, scales, scale_stride] =
+            [layout.token_stride, layout.scales, layout.scale_stride].map(|bytes| bytes as usize);
+        let block = token / BLOCK_SIZE * self.layout.bytes_per_block();
+        let elements = block + token % BLOCK_SIZE * stride;
+        let scales = block + scales + token % BLOCK_SIZE * scale_stride;
+        [elements..elements + stride, scales..scales + scale_stride]
     }
 }
 

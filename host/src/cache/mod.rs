@@ -5,6 +5,9 @@
 //! [`append`](append()), [`gather`](gather()) and [`copy_blocks`](copy_blocks()) move rows of it in the order of a
 //! stream.
 //!
+//! Tokens are rows of bf16 or f16, or the bytes of an [`Fp8Format`]: 0.57 or 0.51 of them. `docs/fp8-cache.md` describes
+//! both byte by byte.
+//!
 //! # Scheduling
 //! A runtime that asks first never runs out of blocks in the middle of a step:
 //! - [`BlockPool::blocks_to_append`] says what the running sequences need for the next steps;
@@ -31,12 +34,13 @@ mod sequence;
 mod table;
 
 pub use admission::Admission;
-pub use append::{AppendRows, RmsNorm, append};
+pub use append::{AppendRows, RmsNorm, Scales, append};
 pub use copy::{CopyBlocks, copy_blocks};
 pub use gather::{GatherRows, gather};
 pub use growth::{Append, BlockCopy};
 pub use latent::LatentCache;
-pub use layout::{BLOCK_SIZE, CacheLayout};
+pub use layout::{BLOCK_SIZE, CacheFormat, CacheLayout};
+pub use oxmla_kernels::cache::fp8::Fp8Format;
 pub use pool::BlockPool;
 pub(crate) use runs::{Place, Run, index_at};
 pub use sequence::{Sequence, Slot};

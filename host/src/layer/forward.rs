@@ -137,6 +137,7 @@ impl MlaAttention {
             lengths: planner.lengths(plan)?,
             block_table: planner.block_table(plan)?,
             offsets: None,
+            scales: cache::Scales::Exact,
             kv_cache,
         };
         cache::append(&self.device, stream, args)

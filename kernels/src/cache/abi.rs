@@ -1,18 +1,21 @@
 //! Parameters of the cache kernels.
 //!
-//! Addresses are those of the device, 0 where an optional tensor is missing; strides are in elements.
+//! Addresses are those of the device, 0 where an optional tensor is missing; strides are in elements, those of the
+//! cache in bytes.
 
 use bytemuck::{Pod, Zeroable};
 
-/// A paged cache `[blocks, 64, 1, 576]` of 16-bit elements and the block table of a batch.
+/// A paged cache and the block table of a batch. The cache is `[blocks, 64, 1, 576]` of 16-bit elements, or has the
+/// blocks of an [`Fp8Format`](super::fp8::Fp8Format).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Pages {
     /// The cache, 16-byte aligned.
     pub cache: u64,
-    /// Stride of the cache along blocks, a multiple of 8.
+    /// Bytes from one block to the next, a multiple of 16.
     pub block_stride: u64,
-    /// Stride of the cache along tokens, a multiple of 8.
+    /// Bytes from one token of a block to the next, a multiple of 16; of no meaning to the FP8 kernels, whose formats
+    /// say it.
     pub token_stride: u64,
     /// `*const i32 [batch, columns]`: block ids.
     pub table: u64,
@@ -30,11 +33,12 @@ pub struct Pages {
 pub struct AppendParams {
     /// Where rows go.
     pub pages: Pages,
-    /// `[rows, 512]` of the cache's type, 16-byte aligned.
+    /// `[rows, 512]`, or as wide as the FP8 format's latent part, 16-byte aligned. Like `rope` and `weight` of the
+    /// cache's type, or of one of the 16-bit types if that is FP8.
     pub latent: u64,
     /// Stride of `latent` along rows, a multiple of 8.
     pub latent_stride: u64,
-    /// `[rows, 64]` of the cache's type, 4-byte aligned.
+    /// `[rows, 64]`, 4-byte aligned.
     pub rope: u64,
     /// Stride of `rope` along rows, a multiple of 2.
     pub rope_stride: u64,
@@ -43,7 +47,7 @@ pub struct AppendParams {
     /// `*const i32 [batch + 1]`: where each request's rows begin, and where the last ones end; 0 if each request has
     /// `rows_per_request`.
     pub offsets: u64,
-    /// `[512]` of the cache's type, 16-byte aligned: weights of the normalisation; 0 for none.
+    /// As wide as a row of `latent`, 16-byte aligned: weights of the normalisation; 0 for none.
     pub weight: u64,
     /// `*const f32 [positions, 32, 2]`, 8-byte aligned: cosines and sines; 0 for no rotation.
     pub rotations: u64,
@@ -57,8 +61,8 @@ pub struct AppendParams {
     pub positions: u32,
     /// Added to the mean square.
     pub eps: f32,
-    /// Keeps the size a multiple of 8 without implicit padding.
-    pub reserved: u32,
+    /// For the FP8 kernels: 1 if scales are powers of two even where the format allows others.
+    pub power_of_two_scales: u32,
 }
 
 /// Parameters of the gather kernel.
@@ -69,7 +73,8 @@ pub struct GatherParams {
     pub pages: Pages,
     /// `*const i32 [batch + 1]`: where each request's rows begin in `out`, and where the last ones end.
     pub offsets: u64,
-    /// `[rows, 576]` of the cache's type, 16-byte aligned.
+    /// `[rows, 576]` of the cache's type, or as wide as a row of the FP8 format and of one of the 16-bit types; 16-byte
+    /// aligned.
     pub out: u64,
     /// Stride of `out` along rows, a multiple of 8.
     pub out_stride: u64,
@@ -83,16 +88,16 @@ pub struct GatherParams {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct CopyBlocksParams {
-    /// `[blocks, 64, h_k, 576]` of 16-bit elements, blocks without gaps, 16-byte aligned.
+    /// Blocks of any kind without gaps inside, 16-byte aligned.
     pub cache: u64,
-    /// Stride of the cache along blocks, a multiple of 8.
+    /// Bytes from one block to the next, a multiple of 16.
     pub block_stride: u64,
     /// `*const i32 [copies, 2]`: the block to read and the block to write.
     pub pairs: u64,
     /// Blocks in the cache.
     pub blocks: u32,
-    /// Keeps the size a multiple of 8 without implicit padding.
-    pub reserved: u32,
+    /// Vectors of 16 bytes in a block.
+    pub vectors: u32,
 }
 
 const _: () = assert!(size_of::<Pages>() == 5 * 8 + 2 * 4);

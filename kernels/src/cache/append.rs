@@ -13,9 +13,9 @@ mod device {
 
     use crate::cache::abi::AppendParams;
     use crate::cache::row::{self, LATENT_BYTES, Latent};
-    use crate::cache::{WARPS, place};
+    use crate::cache::{WARPS, place, token};
     use crate::decode::dense::config::D_LATENT;
-    use crate::ptx::{global, math, special, warp};
+    use crate::ptx::special;
     use crate::tile::element::Element;
 
     /// The kernel.
@@ -33,82 +33,34 @@ mod device {
                 .map(|(rows, stride)| rows + 2 * u64::from(index) * stride);
         // SAFETY: the launcher vouches for the parameters; the row exists.
         unsafe {
-            let mut latent = row::load_latent(latent);
+            let mut latent = row::load_latent(latent, D_LATENT);
             let mut pair = row::load_pair(rope);
-            let weight = (params.weight != 0).then(|| row::load_latent(params.weight));
-            let Some((request, position)) = place(params, index) else { return };
-            let turn = (params.rotations != 0).then(|| load_turn(params.rotations, position));
+            let weight = (params.weight != 0).then(|| row::load_latent(params.weight, D_LATENT));
+            let Some((request, position)) = place::appended(params, index) else { return };
+            let turn =
+                (params.rotations != 0).then(|| token::load_turn(params.rotations, position));
             let Some(cached) = params.pages.row(request, position) else { return };
             if let Some(weight) = weight {
                 latent = normalise::<E>(latent, weight, params.eps);
             }
             if let Some(turn) = turn {
-                pair = rotate::<E>(pair, turn);
+                let [x, y] = token::rotate(E::unpack(pair), turn);
+                pair = E::pack(x, y);
             }
-            row::store_latent(cached, latent);
+            row::store_latent(cached, latent, D_LATENT);
             row::store_pair(cached + LATENT_BYTES, pair);
         }
-    }
-
-    /// Request and position of a row, if table and rotations have them.
-    #[inline(always)]
-    unsafe fn place(params: &AppendParams, index: u32) -> Option<(u32, u32)> {
-        let offsets = params.offsets as *const i32;
-        // SAFETY: `request` is less than `batch` where it is used.
-        unsafe {
-            let (request, end) = if offsets.is_null() {
-                let request = index.checked_div(params.rows_per_request)?;
-                (request, (request + 1) * params.rows_per_request)
-            } else {
-                let request = place::request_of(offsets, params.batch, index);
-                let next = (request + 1).min(params.batch);
-                (request, global::load_i32(offsets.add(next as usize)) as u32)
-            };
-            if request >= params.batch {
-                return None;
-            }
-            let length = global::load_i32((params.lengths as *const i32).add(request as usize));
-            // A request with more new rows than tokens has negative positions, which are large here.
-            let position = (length as u32).wrapping_sub(end.wrapping_sub(index));
-            let rotated = params.rotations == 0 || position < params.positions;
-            (params.pages.reaches(position) && rotated).then_some((request, position))
-        }
-    }
-
-    /// Cosine and sine of the lane's pair at `position`.
-    #[inline(always)]
-    unsafe fn load_turn(rotations: u64, position: u32) -> [f32; 2] {
-        let pair = u64::from(position) * 32 + u64::from(special::lane());
-        // SAFETY: the table has the position.
-        unsafe { global::load_f32x2((rotations + 8 * pair) as *const f32) }
     }
 
     /// RMS normalisation of 512 elements.
     #[inline(always)]
     fn normalise<E: Element>(mut latent: Latent, weight: Latent, eps: f32) -> Latent {
-        let mut sum = 0.0;
-        seq!(I in 0..8 {
-            let [low, high] = E::unpack(latent[I / 4][I % 4]);
-            sum = math::fma(low, low, math::fma(high, high, sum));
-        });
-        sum += warp::butterfly::<16>(sum);
-        sum += warp::butterfly::<8>(sum);
-        sum += warp::butterfly::<4>(sum);
-        sum += warp::butterfly::<2>(sum);
-        sum += warp::butterfly::<1>(sum);
-        let scale = math::rsqrt(math::fma(sum, 1.0 / D_LATENT as f32, eps));
+        let scale = token::inverse_root::<E>(latent, D_LATENT, eps);
         seq!(I in 0..8 {
             let [low, high] = E::unpack(latent[I / 4][I % 4]);
             let [low_weight, high_weight] = E::unpack(weight[I / 4][I % 4]);
             latent[I / 4][I % 4] = E::pack(low * scale * low_weight, high * scale * high_weight);
         });
         latent
-    }
-
-    /// Rotation of a pair of elements.
-    #[inline(always)]
-    fn rotate<E: Element>(pair: u32, [cos, sin]: [f32; 2]) -> u32 {
-        let [x, y] = E::unpack(pair);
-        E::pack(math::fma(x, cos, -(y * sin)), math::fma(x, sin, y * cos))
     }
 }

@@ -7,10 +7,13 @@ pub const CTAS_PER_SM: u32 = 8;
 /// Vectors of 16 bytes that a thread has under way: 98 KB on a multiprocessor, where 1 µs of DRAM latency at
 /// 3.35 TB/s asks for 25.
 const VECTORS: u32 = 3;
-/// CTAs that share a block, for each KV head: 64 · 576 elements are 4,608 vectors, six times 256 · 3.
-pub const CTAS_PER_HEAD: u32 = 6;
 
-const _: () = assert!(CTAS_PER_HEAD * THREADS * VECTORS * 8 == 64 * 576);
+/// CTAs that share a block of `vectors` vectors: six for each KV head of 16-bit elements, whose 4,608 vectors are six
+/// times 256 · 3.
+#[must_use]
+pub const fn ctas_per_block(vectors: u32) -> u32 {
+    vectors.div_ceil(THREADS * VECTORS)
+}
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub use device::run;
@@ -39,14 +42,18 @@ mod device {
                 return;
             }
             let [from, to] = [from, to].map(|block| {
-                params.cache + 2 * u64::from(block) * params.block_stride + 16 * u64::from(first)
+                params.cache + u64::from(block) * params.block_stride + 16 * u64::from(first)
             });
             let mut values = [[0; 4]; VECTORS as usize];
             seq!(I in 0..3 {
-                values[I] = global::load_u32x4((from + 16 * I * THREADS as u64) as *const u32);
+                if first + I * THREADS < params.vectors {
+                    values[I] = global::load_u32x4((from + 16 * I * THREADS as u64) as *const u32);
+                }
             });
             seq!(I in 0..3 {
-                global::store_u32x4((to + 16 * I * THREADS as u64) as *mut u32, values[I]);
+                if first + I * THREADS < params.vectors {
+                    global::store_u32x4((to + 16 * I * THREADS as u64) as *mut u32, values[I]);
+                }
             });
         }
     }

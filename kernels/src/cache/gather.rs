@@ -8,7 +8,8 @@ mod device {
     use crate::cache::abi::GatherParams;
     use crate::cache::row::{self, LATENT_BYTES};
     use crate::cache::{WARPS, place};
-    use crate::ptx::{global, special};
+    use crate::decode::dense::config::D_LATENT;
+    use crate::ptx::special;
 
     /// The kernel.
     ///
@@ -20,24 +21,14 @@ mod device {
         if index >= params.rows {
             return;
         }
-        let offsets = params.offsets as *const i32;
         // SAFETY: the launcher vouches for the parameters; row and request exist where they are used.
         unsafe {
-            let request = place::request_of(offsets, params.batch, index);
-            if request >= params.batch {
-                return;
-            }
-            // Before the first offset, positions are negative, which are large here.
-            let start = global::load_i32(offsets.add(request as usize)) as u32;
-            let position = index.wrapping_sub(start);
-            if !params.pages.reaches(position) {
-                return;
-            }
+            let Some((request, position)) = place::gathered(params, index) else { return };
             let Some(cached) = params.pages.row(request, position) else { return };
-            let latent = row::load_latent(cached);
+            let latent = row::load_latent(cached, D_LATENT);
             let pair = row::load_pair(cached + LATENT_BYTES);
             let out = params.out + 2 * u64::from(index) * params.out_stride;
-            row::store_latent(out, latent);
+            row::store_latent(out, latent, D_LATENT);
             row::store_pair(out + LATENT_BYTES, pair);
         }
     }

@@ -12,12 +12,15 @@
 pub mod abi;
 pub mod append;
 pub mod copy;
+pub mod fp8;
 pub mod gather;
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod place;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod row;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+mod token;
 
 /// Warps of a CTA, each with a row. With fewer, a multiprocessor gets CTAs more slowly than it copies rows.
 pub const WARPS: u32 = 8;

@@ -38,6 +38,24 @@ pub unsafe fn load_u32x4(address: *const u32) -> [u32; 4] {
     [a, b, c, d]
 }
 
+/// `ld.global.v2.b32` as two `u32`.
+///
+/// # Safety
+/// `address` points to 8 readable bytes in global memory, 8-byte aligned.
+#[inline(always)]
+pub unsafe fn load_u32x2(address: *const u32) -> [u32; 2] {
+    let (a, b);
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "ld.global.v2.b32 {{{}, {}}}, [{}];",
+            out(reg32) a, out(reg32) b, in(reg64) address,
+            options(readonly, nostack)
+        )
+    };
+    [a, b]
+}
+
 /// `ld.relaxed.gpu.global.b32` as `f32`: from L2, as the last CTA to write has left it there.
 ///
 /// # Safety
@@ -192,6 +210,22 @@ pub unsafe fn store_u32(address: *mut u32, value: u32) {
     // SAFETY: the caller's promise.
     unsafe {
         asm!("st.global.b32 [{}], {};", in(reg64) address, in(reg32) value, options(nostack))
+    };
+}
+
+/// `st.global.v2.b32` of two `u32`.
+///
+/// # Safety
+/// `address` points to 8 writable bytes in global memory, 8-byte aligned.
+#[inline(always)]
+pub unsafe fn store_u32x2(address: *mut u32, value: [u32; 2]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "st.global.v2.b32 [{}], {{{}, {}}};",
+            in(reg64) address, in(reg32) value[0], in(reg32) value[1],
+            options(nostack)
+        )
     };
 }
 

@@ -119,3 +119,39 @@ pub fn unpack_f16(packed: u32) -> [f32; 2] {
     };
     [low, high]
 }
+
+/// `cvt.rn.satfinite.e4m3x2.f32`, twice: four floats rounded to e4m3, the first in bits 0–7; too large becomes ±448.
+#[inline(always)]
+pub fn pack_e4m3([a, b, c, d]: [f32; 4]) -> u32 {
+    let packed;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "{{ .reg .b16 l, h;",
+            "cvt.rn.satfinite.e4m3x2.f32 l, {}, {};",
+            "cvt.rn.satfinite.e4m3x2.f32 h, {}, {};",
+            "mov.b32 {}, {{l, h}}; }}",
+            in(reg32) b, in(reg32) a, in(reg32) d, in(reg32) c, out(reg32) packed,
+            options(pure, nomem, nostack)
+        )
+    };
+    packed
+}
+
+/// `cvt.rn.f16x2.e4m3x2` and `cvt.f32.f16`: the values of four packed e4m3, that of bits 0–7 first.
+#[inline(always)]
+pub fn unpack_e4m3(packed: u32) -> [f32; 4] {
+    let (low, high): (u32, u32);
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "{{ .reg .b16 l, h; mov.b32 {{l, h}}, {};",
+            "cvt.rn.f16x2.e4m3x2 {}, l;",
+            "cvt.rn.f16x2.e4m3x2 {}, h; }}",
+            in(reg32) packed, out(reg32) low, out(reg32) high,
+            options(pure, nomem, nostack)
+        )
+    };
+    let ([a, b], [c, d]) = (unpack_f16(low), unpack_f16(high));
+    [a, b, c, d]
+}

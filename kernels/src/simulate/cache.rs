@@ -7,21 +7,49 @@ use oxmla_simt::{Launch, Memory};
 
 use super::{ElementType, Error, entry};
 use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams, Pages};
+use crate::cache::fp8::Fp8Format;
 use crate::cache::{copy, ctas};
-use crate::decode::dense::config::D_QK;
+use crate::decode::dense::config::{D_QK, D_ROPE};
 use crate::decode::schedule::BLOCK_TOKENS;
 use crate::launch::{self, Kernel};
 
-/// Elements of a block of one KV head.
-const BLOCK: usize = (BLOCK_TOKENS * D_QK) as usize;
+/// How the tokens of a cache lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheFormat {
+    /// `[blocks, 64, 1, 576]` elements of 16 bits, of the type of the rows.
+    Elements,
+    /// Blocks of an FP8 format.
+    Fp8(Fp8Format),
+}
+
+impl CacheFormat {
+    /// Bytes of a block of one KV head.
+    #[must_use]
+    pub const fn bytes_per_block(self) -> usize {
+        match self {
+            Self::Elements => (2 * BLOCK_TOKENS * D_QK) as usize,
+            Self::Fp8(format) => format.bytes_per_block() as usize,
+        }
+    }
+
+    /// Elements of a token's row outside the cache.
+    const fn width(self) -> u32 {
+        match self {
+            Self::Elements => D_QK,
+            Self::Fp8(format) => format.layout().latent + D_ROPE,
+        }
+    }
+}
 
 /// New tokens into the cache.
 pub struct AppendRows<'a> {
-    /// Element type of everything with 16 bits.
+    /// Element type of everything with 16 bits, but for the rope part of an FP8 cache.
     pub element: ElementType,
+    /// What the cache is.
+    pub format: CacheFormat,
     /// Rows in all.
     pub rows: u32,
-    /// `[rows, 512]`, 16-byte aligned.
+    /// `[rows, 512]`, or as wide as the format's latent part, 16-byte aligned.
     pub latent: &'a [u16],
     /// Elements from one row of `latent` to the next.
     pub latent_stride: usize,
@@ -29,7 +57,7 @@ pub struct AppendRows<'a> {
     pub rope: &'a [u16],
     /// Elements from one row of `rope` to the next.
     pub rope_stride: usize,
-    /// `[512]`, 16-byte aligned: weights of the normalisation, if there is one.
+    /// As wide as a row of `latent`, 16-byte aligned: weights of the normalisation, if there is one.
     pub weight: Option<&'a [u16]>,
     /// Added to the mean square.
     pub eps: f32,
@@ -41,32 +69,38 @@ pub struct AppendRows<'a> {
     pub offsets: Option<&'a [i32]>,
     /// `[batch, blocks per request]`.
     pub block_table: &'a [i32],
-    /// `[blocks, 64, 1, 576]`, 16-byte aligned.
-    pub kv_cache: &'a mut [u16],
+    /// Whether the scales of an FP8 cache are powers of two whatever its format allows.
+    pub power_of_two_scales: bool,
+    /// The bytes of the cache, 16-byte aligned.
+    pub kv_cache: &'a mut [u8],
 }
 
 /// Cached tokens as rows.
 pub struct GatherRows<'a> {
+    /// Element type of the rows.
+    pub element: ElementType,
+    /// What the cache is.
+    pub format: CacheFormat,
     /// Rows in all.
     pub rows: u32,
-    /// `[blocks, 64, 1, 576]`, 16-byte aligned.
-    pub kv_cache: &'a [u16],
+    /// The bytes of the cache, 16-byte aligned.
+    pub kv_cache: &'a [u8],
     /// `[batch, blocks per request]`.
     pub block_table: &'a [i32],
     /// `[batch + 1]`: where each request's rows begin.
     pub offsets: &'a [i32],
-    /// `[rows, 576]`, 16-byte aligned.
+    /// `[rows, 576]`, or as wide as the format's rows, 16-byte aligned.
     pub out: &'a mut [u16],
 }
 
 /// Copies of whole blocks.
 pub struct CopyBlocks<'a> {
-    /// KV heads.
-    pub h_k: u32,
+    /// Bytes of a block, all KV heads together; a multiple of 16.
+    pub bytes_per_block: usize,
     /// `[copies, 2]`: from and to.
     pub pairs: &'a [i32],
-    /// `[blocks, 64, h_k, 576]`, 16-byte aligned.
-    pub kv_cache: &'a mut [u16],
+    /// The bytes of the cache, 16-byte aligned.
+    pub kv_cache: &'a mut [u8],
 }
 
 impl AppendRows<'_> {
@@ -77,10 +111,10 @@ impl AppendRows<'_> {
     pub fn run(self, configure: impl Fn(Launch) -> Launch) -> Result<(), Error> {
         let batch = self.lengths.len();
         let mut memory = Memory::new();
-        let blocks = self.kv_cache.len() / BLOCK;
+        let blocks = self.kv_cache.len() / self.format.bytes_per_block();
         let cache = memory.read_write(self.kv_cache);
         let params = AppendParams {
-            pages: pages(&mut memory, cache, blocks, self.block_table, batch),
+            pages: pages(&mut memory, (cache, self.format), blocks, self.block_table, batch),
             latent: memory.read_only(self.latent),
             latent_stride: self.latent_stride as u64,
             rope: memory.read_only(self.rope),
@@ -94,18 +128,11 @@ impl AppendRows<'_> {
             rows_per_request: self.rows.checked_div(batch as u32).unwrap_or(0),
             positions: self.rotations.map_or(0, |rotations| rotations.len() / 64) as u32,
             eps: self.eps,
-            reserved: 0,
+            power_of_two_scales: self.power_of_two_scales.into(),
         };
-        match self.element {
-            ElementType::Bf16 => {
-                let launch = geometry(&launch::APPEND_BF16, [ctas(self.rows), 1, 1]);
-                start(configure(launch), &memory, || entry::append_bf16(&params))
-            }
-            ElementType::F16 => {
-                let launch = geometry(&launch::APPEND_F16, [ctas(self.rows), 1, 1]);
-                start(configure(launch), &memory, || entry::append_f16(&params))
-            }
-        }
+        let (kernel, entry) = append_kernel(self.element, self.format);
+        let launch = geometry(kernel, [ctas(self.rows), 1, 1]);
+        start(configure(launch), &memory, || entry(&params))
     }
 }
 
@@ -118,17 +145,18 @@ impl GatherRows<'_> {
         let batch = self.offsets.len().saturating_sub(1);
         let mut memory = Memory::new();
         let cache = memory.read_only(self.kv_cache);
-        let blocks = self.kv_cache.len() / BLOCK;
+        let blocks = self.kv_cache.len() / self.format.bytes_per_block();
         let params = GatherParams {
-            pages: pages(&mut memory, cache, blocks, self.block_table, batch),
+            pages: pages(&mut memory, (cache, self.format), blocks, self.block_table, batch),
             offsets: memory.read_only(self.offsets),
             out: memory.read_write(self.out),
-            out_stride: D_QK.into(),
+            out_stride: self.format.width().into(),
             rows: self.rows,
             batch: batch as u32,
         };
-        let launch = geometry(&launch::GATHER, [ctas(self.rows), 1, 1]);
-        start(configure(launch), &memory, || entry::gather(&params))
+        let (kernel, entry) = gather_kernel(self.element, self.format);
+        let launch = geometry(kernel, [ctas(self.rows), 1, 1]);
+        start(configure(launch), &memory, || entry(&params))
     }
 }
 
@@ -138,27 +166,55 @@ impl CopyBlocks<'_> {
     /// # Errors
     /// [`Error::Kernel`].
     pub fn run(self, configure: impl Fn(Launch) -> Launch) -> Result<(), Error> {
-        let block = self.h_k as usize * BLOCK;
-        let blocks = (self.kv_cache.len() / block) as u32;
+        let blocks = (self.kv_cache.len() / self.bytes_per_block) as u32;
+        let vectors = self.bytes_per_block as u32 / 16;
         let mut memory = Memory::new();
         let params = CopyBlocksParams {
             cache: memory.read_write(self.kv_cache),
-            block_stride: block as u64,
+            block_stride: self.bytes_per_block as u64,
             pairs: memory.read_only(self.pairs),
             blocks,
-            reserved: 0,
+            vectors,
         };
-        let copies = self.pairs.len() as u32 / 2;
-        let grid = [copies, copy::CTAS_PER_HEAD * self.h_k, 1];
+        let grid = [self.pairs.len() as u32 / 2, copy::ctas_per_block(vectors), 1];
         let launch = geometry(&launch::COPY_BLOCKS, grid);
         start(configure(launch), &memory, || entry::copy_blocks(&params))
+    }
+}
+
+type Entry<P> = (&'static Kernel, fn(&P));
+
+fn append_kernel(element: ElementType, format: CacheFormat) -> Entry<AppendParams> {
+    use CacheFormat::{Elements, Fp8};
+    use ElementType::{Bf16, F16};
+    use Fp8Format::{Paged584, Token656};
+    match (format, element) {
+        (Elements, Bf16) => (&launch::APPEND_BF16, entry::append_bf16),
+        (Elements, F16) => (&launch::APPEND_F16, entry::append_f16),
+        (Fp8(Token656), Bf16) => (&launch::APPEND_FP8_656_BF16, entry::append_fp8_656_bf16),
+        (Fp8(Token656), F16) => (&launch::APPEND_FP8_656_F16, entry::append_fp8_656_f16),
+        (Fp8(Paged584), Bf16) => (&launch::APPEND_FP8_584_BF16, entry::append_fp8_584_bf16),
+        (Fp8(Paged584), F16) => (&launch::APPEND_FP8_584_F16, entry::append_fp8_584_f16),
+    }
+}
+
+fn gather_kernel(element: ElementType, format: CacheFormat) -> Entry<GatherParams> {
+    use CacheFormat::{Elements, Fp8};
+    use ElementType::{Bf16, F16};
+    use Fp8Format::{Paged584, Token656};
+    match (format, element) {
+        (Elements, _) => (&launch::GATHER, entry::gather),
+        (Fp8(Token656), Bf16) => (&launch::GATHER_FP8_656_BF16, entry::gather_fp8_656_bf16),
+        (Fp8(Token656), F16) => (&launch::GATHER_FP8_656_F16, entry::gather_fp8_656_f16),
+        (Fp8(Paged584), Bf16) => (&launch::GATHER_FP8_584_BF16, entry::gather_fp8_584_bf16),
+        (Fp8(Paged584), F16) => (&launch::GATHER_FP8_584_F16, entry::gather_fp8_584_f16),
     }
 }
 
 /// The description of a contiguous cache and table.
 fn pages<'a>(
     memory: &mut Memory<'a>,
-    cache: u64,
+    (cache, format): (u64, CacheFormat),
     blocks: usize,
     table: &'a [i32],
     batch: usize,
@@ -166,8 +222,8 @@ fn pages<'a>(
     let columns = table.len().checked_div(batch).unwrap_or(0);
     Pages {
         cache,
-        block_stride: BLOCK as u64,
-        token_stride: D_QK.into(),
+        block_stride: format.bytes_per_block() as u64,
+        token_stride: 2 * u64::from(D_QK),
         table: memory.read_only(table),
         table_stride: columns as u64,
         columns: columns as u32,

@@ -6,6 +6,7 @@
 
 use crate::abi::DenseDecodeParams;
 use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
+use crate::cache::fp8::{self, Paged584, Token656};
 use crate::cache::{append, copy, gather as rows};
 use crate::decode::{dense, pair};
 use crate::gemm::abi::GemmParams;
@@ -55,10 +56,58 @@ pub fn gather(params: &GatherParams) {
     unsafe { rows::run(params) }
 }
 
-/// `copy_blocks`. Grid (copies, `copy::CTAS_PER_HEAD` · KV heads).
+/// `copy_blocks`. Grid (copies, `copy::ctas_per_block`).
 pub fn copy_blocks(params: &CopyBlocksParams) {
     // SAFETY: the machine checks every access.
     unsafe { copy::run(params) }
+}
+
+/// `append_fp8_656_bf16`. Grid (`cache::ctas(rows)`).
+pub fn append_fp8_656_bf16(params: &AppendParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { fp8::append::run::<Bf16, Token656>(params) }
+}
+
+/// `append_fp8_656_f16`. Grid (`cache::ctas(rows)`).
+pub fn append_fp8_656_f16(params: &AppendParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { fp8::append::run::<F16, Token656>(params) }
+}
+
+/// `append_fp8_584_bf16`. Grid (`cache::ctas(rows)`).
+pub fn append_fp8_584_bf16(params: &AppendParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { fp8::append::run::<Bf16, Paged584>(params) }
+}
+
+/// `append_fp8_584_f16`. Grid (`cache::ctas(rows)`).
+pub fn append_fp8_584_f16(params: &AppendParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { fp8::append::run::<F16, Paged584>(params) }
+}
+
+/// `gather_fp8_656_bf16`. Grid (`cache::ctas(rows)`).
+pub fn gather_fp8_656_bf16(params: &GatherParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { fp8::gather::run::<Bf16, Token656>(params) }
+}
+
+/// `gather_fp8_656_f16`. Grid (`cache::ctas(rows)`).
+pub fn gather_fp8_656_f16(params: &GatherParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { fp8::gather::run::<F16, Token656>(params) }
+}
+
+/// `gather_fp8_584_bf16`. Grid (`cache::ctas(rows)`).
+pub fn gather_fp8_584_bf16(params: &GatherParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { fp8::gather::run::<Bf16, Paged584>(params) }
+}
+
+/// `gather_fp8_584_f16`. Grid (`cache::ctas(rows)`).
+pub fn gather_fp8_584_f16(params: &GatherParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { fp8::gather::run::<F16, Paged584>(params) }
 }
 
 macro_rules! gemm_kernels {

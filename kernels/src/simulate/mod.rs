@@ -10,7 +10,7 @@ mod gemm;
 pub mod micro;
 mod step;
 
-pub use cache::{AppendRows, CopyBlocks, GatherRows};
+pub use cache::{AppendRows, CacheFormat, CopyBlocks, GatherRows};
 pub use gemm::{Gemm, Strides, TurnedRows};
 pub use oxmla_simt::{Launch, Timing};
 pub use step::{DenseDecode, ElementType, Error};

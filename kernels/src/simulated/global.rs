@@ -53,6 +53,16 @@ pub unsafe fn load_u32x4(address: *const u32) -> [u32; 4] {
 }
 
 #[track_caller]
+pub unsafe fn load_u32x2(address: *const u32) -> [u32; 2] {
+    global::load_u32x2(address)
+}
+
+#[track_caller]
+pub unsafe fn store_u32x2(address: *mut u32, value: [u32; 2]) {
+    global::store_u32x2(address, value);
+}
+
+#[track_caller]
 pub unsafe fn store_u32(address: *mut u32, value: u32) {
     global::store_u32(address, value);
 }

@@ -1,7 +1,7 @@
 //! Lengths, offsets and ids that make no sense: the machine reports any access outside, and rows that have a place
 //! get there all the same.
 
-use oxmla_kernels::simulate::{CopyBlocks, GatherRows};
+use oxmla_kernels::simulate::{CacheFormat, CopyBlocks, ElementType, GatherRows};
 
 use crate::problem::{Aligned, BLOCK, D_QK, Problem, Rows, Shape, random_bits};
 
@@ -77,7 +77,8 @@ fn copies_of_no_block() {
     let before = Aligned::new(&random_bits(3 * BLOCK, 1));
     let mut after = before.clone();
     let pairs = [0, 3, 3, 0, -1, 1, 2, i32::MIN, i32::MAX, i32::MAX];
-    let copy = CopyBlocks { h_k: 1, pairs: &pairs, kv_cache: after.as_mut_slice() };
+    let bytes_per_block = 2 * BLOCK;
+    let copy = CopyBlocks { bytes_per_block, pairs: &pairs, kv_cache: after.as_mut_bytes() };
     copy.run(|launch| launch).unwrap_or_else(|report| panic!("{report}"));
     assert!(before == after);
 }
@@ -93,8 +94,10 @@ fn rows_gathered_from_nowhere() {
     ] {
         let mut out = Aligned::new(&vec![0; 228 * D_QK]);
         let gather = GatherRows {
+            element: ElementType::Bf16,
+            format: CacheFormat::Elements,
             rows: 228,
-            kv_cache: cache.as_slice(),
+            kv_cache: cache.as_bytes(),
             block_table: &table,
             offsets: &offsets,
             out: out.as_mut_slice(),

@@ -1,9 +1,10 @@
 //! The cache kernels, run thread by thread in the SIMT machine and compared with f64, or bit by bit.
 
 mod bad_indices;
+mod fp8;
 mod problem;
 
-use oxmla_kernels::simulate::{CopyBlocks, ElementType, GatherRows};
+use oxmla_kernels::simulate::{CacheFormat, CopyBlocks, ElementType, GatherRows};
 use oxmla_simt::Timing;
 use problem::{Aligned, BLOCK, D_QK, Problem, Rows, Shape, random_bits};
 
@@ -86,7 +87,8 @@ fn blocks_are_copied() {
         let before = Aligned::new(&random_bits(6 * block, 1));
         for pairs in [&[4, 1][..], &[0, 5, 2, 3], &[1, 1]] {
             let mut after = before.clone();
-            let copy = CopyBlocks { h_k, pairs, kv_cache: after.as_mut_slice() };
+            let bytes_per_block = 2 * block;
+            let copy = CopyBlocks { bytes_per_block, pairs, kv_cache: after.as_mut_bytes() };
             copy.run(|launch| launch.seed(3)).unwrap_or_else(|report| panic!("{report}"));
             let mut expected = before.as_slice().to_vec();
             for pair in pairs.chunks(2) {
@@ -112,8 +114,10 @@ fn rows_are_gathered() {
         let rows = total + padding;
         let mut out = Aligned::new(&vec![0xabcd; rows * D_QK]);
         let gather = GatherRows {
+            element: ElementType::Bf16,
+            format: CacheFormat::Elements,
             rows: rows as u32,
-            kv_cache: cache.as_slice(),
+            kv_cache: cache.as_bytes(),
             block_table: &table,
             offsets: &offsets,
             out: out.as_mut_slice(),

@@ -1,7 +1,7 @@
 //! New tokens in host memory, what the append kernel makes of them in the SIMT machine, and what is right.
 
 use half::{bf16, f16};
-use oxmla_kernels::simulate::{AppendRows, ElementType, Error};
+use oxmla_kernels::simulate::{AppendRows, CacheFormat, ElementType, Error};
 use oxmla_simt::Launch;
 
 pub const D_QK: usize = 576;
@@ -72,6 +72,14 @@ impl Aligned {
 
     pub fn as_slice(&self) -> &[u16] {
         &bytemuck::cast_slice(&self.words)[..self.len]
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(self.as_slice())
+    }
+
+    pub fn as_mut_bytes(&mut self) -> &mut [u8] {
+        bytemuck::cast_slice_mut(self.as_mut_slice())
     }
 
     pub fn as_mut_slice(&mut self) -> &mut [u16] {
@@ -150,6 +158,7 @@ impl Problem {
         let mut cache = Aligned::new(&vec![POISON; self.blocks * BLOCK]);
         let append = AppendRows {
             element: shape.element,
+            format: CacheFormat::Elements,
             rows: self.rows,
             latent: self.latent.as_slice(),
             latent_stride: shape.latent_stride,
@@ -161,7 +170,8 @@ impl Problem {
             lengths: &shape.lengths,
             offsets: (shape.rows == Rows::Ragged).then_some(&self.offsets),
             block_table: &self.table,
-            kv_cache: cache.as_mut_slice(),
+            power_of_two_scales: false,
+            kv_cache: cache.as_mut_bytes(),
         };
         append.run(configure)?;
         Ok(cache.as_slice().to_vec())

@@ -2,6 +2,7 @@
 
 pub mod cached_rows;
 mod determinism;
+mod fp8;
 mod memory;
 mod planner;
 mod poison;
@@ -50,6 +51,10 @@ pub const EVERY_DEVICE: &[Check] = &[
     Check { name: "append-out-of-place", run: cached_rows::rows_without_a_place },
     Check { name: "gather", run: cached_rows::gathered_rows },
     Check { name: "copy-blocks", run: cached_rows::copied_blocks },
+    Check { name: "fp8-append", run: fp8::new_rows },
+    Check { name: "fp8-append-out-of-place", run: fp8::rows_without_a_place },
+    Check { name: "fp8-gather", run: fp8::gathered_rows },
+    Check { name: "fp8-copy-blocks", run: fp8::copied_blocks },
     Check { name: "gemm", run: products::small },
     Check { name: "absorb", run: products::absorbed },
     Check { name: "expand", run: products::expanded },

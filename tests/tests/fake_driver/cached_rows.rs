@@ -73,3 +73,37 @@ fn layouts_and_places_are_checked() -> Result<()> {
     assert!(matches!(error, Error::LocationMismatch { arg: "kv_cache", .. }), "{error}");
     Ok(())
 }
+
+/// Of an FP8 cache, blocks must be aligned; tokens of 584 bytes need not be.
+#[test]
+fn blocks_of_fp8_are_aligned() -> Result<()> {
+    let fake = Fake::driver();
+    let device = Device::cuda(0)?;
+    let stream = device.stream()?;
+    let cache = device.alloc(3 * 64 * 656)?;
+    let indices = device.alloc(1024)?;
+    let mut rows = device.alloc(2 * 512 * 2)?;
+    let mut gathered = |offset: u64, gap: usize| -> Result<oxmla::Result<()>> {
+        let (address, shape) = (cache.address() + offset, [2, 64, 1, 584]);
+        let strides = [64 * 584 + gap, 584, 584, 1];
+        // SAFETY: inside the buffer, for as long as it is borrowed.
+        let kv_cache =
+            unsafe { TensorRef::from_raw(address, DType::U8, &shape, &strides, cache.location())? };
+        let args = GatherRows {
+            kv_cache,
+            block_table: indices.view(DType::I32, &[1, 1])?,
+            offsets: indices.view(DType::I32, &[2])?,
+            out: rows.view_mut(DType::F16, &[2, 512])?,
+        };
+        Ok(gather(&device, stream.as_ref(), args))
+    };
+    let error = gathered(8, 0)?.expect_err("the address is not a multiple of 16");
+    assert!(matches!(error, Error::Misaligned { arg: "kv_cache", required: 16, .. }), "{error}");
+    let error = gathered(0, 8)?.expect_err("the stride is not a multiple of 16");
+    let (axis, got) = ("blocks", 64 * 584 + 8);
+    assert_eq!(error, Error::MisalignedStride { arg: "kv_cache", axis, required: 16, got });
+    let launches = fake.calls("cuLaunchKernelEx");
+    gathered(0, 64)??;
+    assert_eq!(fake.calls("cuLaunchKernelEx") - launches, 1);
+    Ok(())
+}

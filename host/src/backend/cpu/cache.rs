@@ -6,14 +6,18 @@ use std::ptr;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
+use super::fp8;
 use super::half_float::HalfFloat;
-use crate::cache::{AppendRows, BLOCK_SIZE, CopyBlocks, GatherRows, Place, RmsNorm, Run, index_at};
+use crate::cache::{
+    AppendRows, BLOCK_SIZE, CacheFormat, CopyBlocks, GatherRows, Place, RmsNorm, Run, Scales,
+    index_at,
+};
 use crate::dtype::DType;
 use crate::tensor::{TensorMut, TensorRef};
 
 /// Appends; the arguments have been checked, and `runs` are theirs.
 pub(crate) fn append(args: &AppendRows<'_>, runs: &[Run]) {
-    match args.kv_cache.dtype() {
+    match args.latent.dtype() {
         DType::F16 => append_as::<f16>(args, runs),
         _ => append_as::<bf16>(args, runs),
     }
@@ -22,21 +26,29 @@ pub(crate) fn append(args: &AppendRows<'_>, runs: &[Run]) {
 /// Rows are worked out side by side and stored one after the other: nothing keeps two from having the same slot.
 fn append_as<T: HalfFloat>(args: &AppendRows<'_>, runs: &[Run]) {
     let places: Vec<_> = runs.iter().flat_map(Run::places).collect();
-    let rows: Vec<Vec<T>> = places
+    let rows: Vec<Vec<f64>> = places
         .par_iter()
-        .map(|&Place { row, position, .. }| new_row(args, row, position))
+        .map(|&Place { row, position, .. }| new_row::<T>(args, row, position))
         .collect();
+    let format = CacheFormat::of(&args.kv_cache.as_ref());
     for (Place { request, position, .. }, row) in places.into_iter().zip(rows) {
         let [block, offset] = slot(&args.block_table, request, position);
+        if let Ok(CacheFormat::Fp8(format)) = format {
+            let token = fp8::quantise(format, &row, args.scales == Scales::PowerOfTwo);
+            let block = args.kv_cache.address_at([block, 0, 0, 0]);
+            // SAFETY: a block of the cache, which is of that format.
+            unsafe { token.store(format, block, offset) };
+            continue;
+        }
         for (d, value) in row.into_iter().enumerate() {
             // SAFETY: an element of the cache.
-            unsafe { store(&args.kv_cache, [block, offset, 0, d], value) };
+            unsafe { store(&args.kv_cache, [block, offset, 0, d], T::from_f64(value)) };
         }
     }
 }
 
-/// What the cache is to hold of a token.
-fn new_row<T: HalfFloat>(args: &AppendRows<'_>, row: usize, position: usize) -> Vec<T> {
+/// What the cache is to hold of a token, not rounded yet.
+fn new_row<T: HalfFloat>(args: &AppendRows<'_>, row: usize, position: usize) -> Vec<f64> {
     let mut latent = values::<T>(&args.latent, row);
     let mut rope = values::<T>(&args.rope, row);
     if let Some(norm) = &args.norm {
@@ -45,7 +57,7 @@ fn new_row<T: HalfFloat>(args: &AppendRows<'_>, row: usize, position: usize) -> 
     if let Some(rotations) = &args.rotations {
         rotate(&mut rope, rotations, position);
     }
-    latent.into_iter().chain(rope).map(T::from_f64).collect()
+    latent.into_iter().chain(rope).collect()
 }
 
 /// `x · weight / sqrt(mean(x²) + eps)`.
@@ -70,9 +82,27 @@ fn rotate(rope: &mut [f64], rotations: &TensorRef<'_>, position: usize) {
 
 /// Gathers; the arguments have been checked, and `runs` are theirs.
 pub(crate) fn gather(args: &GatherRows<'_>, runs: &[Run]) {
+    match args.out.dtype() {
+        DType::F16 => gather_as::<f16>(args, runs),
+        _ => gather_as::<bf16>(args, runs),
+    }
+}
+
+fn gather_as<T: HalfFloat>(args: &GatherRows<'_>, runs: &[Run]) {
+    let format = CacheFormat::of(&args.kv_cache);
     let places: Vec<_> = runs.iter().flat_map(Run::places).collect();
     places.par_iter().for_each(|&Place { request, row, position }| {
         let [block, offset] = slot(&args.block_table, request, position);
+        if let Ok(CacheFormat::Fp8(format)) = format {
+            let block = args.kv_cache.address_at([block, 0, 0, 0]);
+            // SAFETY: a block of the cache, which is of that format.
+            let values = unsafe { fp8::dequantise(format, block, offset) };
+            for (d, value) in values.into_iter().enumerate() {
+                // SAFETY: an element of the output, which no other row has.
+                unsafe { store(&args.out, [row, d], T::from_f32(value)) };
+            }
+            return;
+        }
         for d in 0..args.out.shape()[1] {
             // SAFETY: an element of the cache, and one of the output, which no other row has.
             unsafe {
@@ -85,13 +115,21 @@ pub(crate) fn gather(args: &GatherRows<'_>, runs: &[Run]) {
 
 /// Copies blocks, from and to; the arguments have been checked.
 pub(crate) fn copy_blocks(args: &CopyBlocks<'_>, copies: &[[usize; 2]]) {
+    match args.kv_cache.dtype() {
+        DType::U8 => copy_blocks_of::<u8>(args, copies),
+        _ => copy_blocks_of::<u16>(args, copies),
+    }
+}
+
+/// `T` has the size of the cache's elements.
+fn copy_blocks_of<T: Copy>(args: &CopyBlocks<'_>, copies: &[[usize; 2]]) {
     let (cache, shape) = (args.kv_cache.as_ref(), args.kv_cache.shape());
     for &[from, to] in copies {
         for (offset, head) in (0..shape[1]).flat_map(|t| (0..shape[2]).map(move |h| (t, h))) {
             for d in 0..shape[3] {
                 // SAFETY: elements of the cache.
                 unsafe {
-                    let bits: u16 = load(&cache, [from, offset, head, d]);
+                    let bits: T = load(&cache, [from, offset, head, d]);
                     store(&args.kv_cache, [to, offset, head, d], bits);
                 }
             }

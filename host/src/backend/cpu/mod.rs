@@ -2,6 +2,7 @@
 
 pub(crate) mod cache;
 mod fast;
+mod fp8;
 mod half_float;
 pub(crate) mod matrix;
 pub(crate) mod memory;

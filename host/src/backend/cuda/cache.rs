@@ -8,20 +8,21 @@ use oxmla_kernels::cache::{copy, ctas};
 use super::device::CudaDevice;
 use super::launch::Launch;
 use super::module::Function;
+use crate::cache::CacheFormat;
 use crate::dtype::DType;
 use crate::error::Result;
 
-/// Gives the append kernel for a cache of `dtype` to `stream`. Shapes, strides and locations have been checked.
+/// Gives the append kernel for a cache of a format, and for rows of a type, to `stream`. Shapes, strides and locations have been checked.
 ///
 /// # Errors
 /// [`Driver`](crate::Error::Driver).
 pub(crate) fn launch_append(
     device: &CudaDevice,
     stream: *mut c_void,
-    dtype: DType,
+    (format, rows): (CacheFormat, DType),
     params: &AppendParams,
 ) -> Result<()> {
-    let function = device.kernels().append(dtype)?;
+    let function = device.kernels().append(format, rows)?;
     start(device, stream, function, [ctas(params.rows), 1, 1], params)
 }
 
@@ -32,22 +33,24 @@ pub(crate) fn launch_append(
 pub(crate) fn launch_gather(
     device: &CudaDevice,
     stream: *mut c_void,
+    (format, rows): (CacheFormat, DType),
     params: &GatherParams,
 ) -> Result<()> {
-    start(device, stream, device.kernels().gather(), [ctas(params.rows), 1, 1], params)
+    let function = device.kernels().gather(format, rows)?;
+    start(device, stream, function, [ctas(params.rows), 1, 1], params)
 }
 
-/// Gives the kernel that copies blocks of so many KV heads to `stream`, as [`launch_append`].
+/// Gives the kernel that copies blocks, so many, to `stream`, as [`launch_append`].
 ///
 /// # Errors
 /// [`Driver`](crate::Error::Driver).
 pub(crate) fn launch_copy_blocks(
     device: &CudaDevice,
     stream: *mut c_void,
-    [copies, h_k]: [u32; 2],
+    copies: u32,
     params: &CopyBlocksParams,
 ) -> Result<()> {
-    let grid = [copies, h_k * copy::CTAS_PER_HEAD, 1];
+    let grid = [copies, copy::ctas_per_block(params.vectors), 1];
     start(device, stream, device.kernels().copy_blocks(), grid, params)
 }
 

@@ -4,16 +4,20 @@ use std::ffi::{CString, c_char, c_void};
 use std::ptr::null_mut;
 
 use cust::module::Module;
+use oxmla_kernels::cache::fp8::Fp8Format;
 use oxmla_kernels::decode::Variant;
 use oxmla_kernels::gemm::tiling::{Tiling, WIDTHS};
 use oxmla_kernels::launch::{
-    APPEND_BF16, APPEND_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16, GATHER, GEMM_BF16,
+    APPEND_BF16, APPEND_F16, APPEND_FP8_584_BF16, APPEND_FP8_584_F16, APPEND_FP8_656_BF16,
+    APPEND_FP8_656_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16, GATHER,
+    GATHER_FP8_584_BF16, GATHER_FP8_584_F16, GATHER_FP8_656_BF16, GATHER_FP8_656_F16, GEMM_BF16,
     GEMM_F16, Kernel, PAIR_DECODE_BF16, PAIR_DECODE_F16,
 };
 
 use super::driver::{
     Driver, Handle, JIT_ERROR_LOG, JIT_ERROR_LOG_BYTES, LaunchConfig, MAX_DYNAMIC_SHARED_SIZE_BYTES,
 };
+use crate::cache::CacheFormat;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 
@@ -36,20 +40,29 @@ pub(super) struct Function {
 /// A loaded module and its entry points.
 #[derive(Debug)]
 pub(super) struct Kernels {
-    dense_bf16: Function,
-    dense_f16: Function,
-    pair_bf16: Function,
-    pair_f16: Function,
+    dense: PerType,
+    pair: PerType,
+    /// Pairs of CTAs of the paired decode kernel that the GPU has room for at once.
     pairs: u32,
-    append_bf16: Function,
-    append_f16: Function,
+    append: PerType,
+    append_fp8_656: PerType,
+    append_fp8_584: PerType,
     gather: Function,
+    gather_fp8_656: PerType,
+    gather_fp8_584: PerType,
     copy_blocks: Function,
     /// In the order of [`WIDTHS`].
     gemm_bf16: [Function; WIDTHS.len()],
     gemm_f16: [Function; WIDTHS.len()],
     /// The functions above live in it.
     _module: Module,
+}
+
+/// A kernel for each type of the rows outside the cache.
+#[derive(Clone, Copy, Debug)]
+struct PerType {
+    bf16: Function,
+    f16: Function,
 }
 
 impl Kernels {
@@ -64,16 +77,18 @@ impl Kernels {
             let [a, b, c, d, e] = kernels;
             Ok([function(a)?, function(b)?, function(c)?, function(d)?, function(e)?])
         };
-        let pair_bf16 = function(&PAIR_DECODE_BF16)?;
+        let per_type = |bf16, f16| Ok(PerType { bf16: function(bf16)?, f16: function(f16)? });
+        let pair = per_type(&PAIR_DECODE_BF16, &PAIR_DECODE_F16)?;
         Ok(Self {
-            dense_bf16: function(&DENSE_DECODE_BF16)?,
-            dense_f16: function(&DENSE_DECODE_F16)?,
-            pairs: pair_bf16.clusters_at_once(driver)?,
-            pair_bf16,
-            pair_f16: function(&PAIR_DECODE_F16)?,
-            append_bf16: function(&APPEND_BF16)?,
-            append_f16: function(&APPEND_F16)?,
+            dense: per_type(&DENSE_DECODE_BF16, &DENSE_DECODE_F16)?,
+            pairs: pair.bf16.clusters_at_once(driver)?,
+            pair,
+            append: per_type(&APPEND_BF16, &APPEND_F16)?,
+            append_fp8_656: per_type(&APPEND_FP8_656_BF16, &APPEND_FP8_656_F16)?,
+            append_fp8_584: per_type(&APPEND_FP8_584_BF16, &APPEND_FP8_584_F16)?,
             gather: function(&GATHER)?,
+            gather_fp8_656: per_type(&GATHER_FP8_656_BF16, &GATHER_FP8_656_F16)?,
+            gather_fp8_584: per_type(&GATHER_FP8_584_BF16, &GATHER_FP8_584_F16)?,
             copy_blocks: function(&COPY_BLOCKS)?,
             gemm_bf16: functions(&GEMM_BF16)?,
             gemm_f16: functions(&GEMM_F16)?,
@@ -83,27 +98,15 @@ impl Kernels {
 
     /// The kernel that attends over a cache of elements of type `dtype`.
     pub(super) const fn decode(&self, variant: Variant, dtype: DType) -> Result<Function> {
-        match (variant, dtype) {
-            (Variant::Dense, DType::Bf16) => Ok(self.dense_bf16),
-            (Variant::Dense, DType::F16) => Ok(self.dense_f16),
-            (Variant::Pair, DType::Bf16) => Ok(self.pair_bf16),
-            (Variant::Pair, DType::F16) => Ok(self.pair_f16),
-            (_, got) => Err(Error::UnsupportedDType { arg: "kv_cache", got }),
+        match variant {
+            Variant::Dense => self.dense.of("kv_cache", dtype),
+            Variant::Pair => self.pair.of("kv_cache", dtype),
         }
     }
 
     /// Pairs of CTAs of the paired decode kernel that the GPU has room for at once.
     pub(super) const fn pairs(&self) -> u32 {
         self.pairs
-    }
-
-    /// The kernel that appends to a cache of elements of type `dtype`.
-    pub(super) const fn append(&self, dtype: DType) -> Result<Function> {
-        match dtype {
-            DType::Bf16 => Ok(self.append_bf16),
-            DType::F16 => Ok(self.append_f16),
-            got => Err(Error::UnsupportedDType { arg: "kv_cache", got }),
-        }
     }
 
     /// The kernel that multiplies matrices of elements of type `dtype` as `tiling` says.
@@ -115,14 +118,38 @@ impl Kernels {
         }
     }
 
-    /// The kernel that gathers cached rows.
-    pub(super) const fn gather(&self) -> Function {
-        self.gather
+    /// The kernel that appends rows of type `rows` to a cache.
+    pub(super) const fn append(&self, format: CacheFormat, rows: DType) -> Result<Function> {
+        let kernels = match format {
+            CacheFormat::Elements(_) => &self.append,
+            CacheFormat::Fp8(Fp8Format::Token656) => &self.append_fp8_656,
+            CacheFormat::Fp8(Fp8Format::Paged584) => &self.append_fp8_584,
+        };
+        kernels.of("latent", rows)
+    }
+
+    /// The kernel that gathers cached tokens as rows of type `rows`.
+    pub(super) const fn gather(&self, format: CacheFormat, rows: DType) -> Result<Function> {
+        match format {
+            CacheFormat::Elements(_) => Ok(self.gather),
+            CacheFormat::Fp8(Fp8Format::Token656) => self.gather_fp8_656.of("out", rows),
+            CacheFormat::Fp8(Fp8Format::Paged584) => self.gather_fp8_584.of("out", rows),
+        }
     }
 
     /// The kernel that copies blocks.
     pub(super) const fn copy_blocks(&self) -> Function {
         self.copy_blocks
+    }
+}
+
+impl PerType {
+    const fn of(&self, arg: &'static str, dtype: DType) -> Result<Function> {
+        match dtype {
+            DType::Bf16 => Ok(self.bf16),
+            DType::F16 => Ok(self.f16),
+            got => Err(Error::UnsupportedDType { arg, got }),
+        }
     }
 }
 

@@ -75,12 +75,19 @@ pub fn load_u32x4(address: *const u32) -> [u32; 4] {
     words(load(address as u64))
 }
 
+/// `ld.global.v2.b32` as two `u32`.
+#[track_caller]
+#[must_use]
+pub fn load_u32x2(address: *const u32) -> [u32; 2] {
+    let bits = u64::from_le_bytes(load(address as u64));
+    [bits as u32, (bits >> 32) as u32]
+}
+
 /// `ld.global.v2.b32` as two `f32`.
 #[track_caller]
 #[must_use]
 pub fn load_f32x2(address: *const f32) -> [f32; 2] {
-    let bits = u64::from_le_bytes(load(address as u64));
-    [bits as u32, (bits >> 32) as u32].map(f32::from_bits)
+    load_u32x2(address.cast()).map(f32::from_bits)
 }
 
 /// `ld.global.v4.b32` as four `f32`.

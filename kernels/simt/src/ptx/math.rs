@@ -4,6 +4,7 @@ use half::{bf16, f16};
 
 use crate::machine::context::special_function;
 use crate::machine::poison::check_values;
+use crate::machine::tensor_core::e4m3;
 
 /// Subnormal numbers become zero, as `.ftz` has it.
 fn flush(x: f32) -> f32 {
@@ -130,10 +131,16 @@ fn round_e4m3(x: f32) -> u8 {
     sign | bits as u8
 }
 
+/// `cvt.rn.f16x2.e4m3x2`: two packed e4m3 as two packed f16, exactly, that of bits 0–7 in bits 0–15.
+#[must_use]
+pub fn unpack_e4m3(packed: u16) -> u32 {
+    let [low, high] = packed.to_le_bytes().map(|code| round_f16(e4m3(code)));
+    low | high << 16
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::tensor_core::e4m3;
 
     #[test]
     fn subnormals_flush_and_limits_hold() {
@@ -171,5 +178,20 @@ mod tests {
         }
         assert_eq!(round_e4m3(1e9), 0x7e);
         assert_eq!(round_e4m3(f32::NAN), 0x7f);
+    }
+
+    /// All codes come back as the f16 of their value, one NaN for both of theirs.
+    #[test]
+    fn e4m3_is_exact_in_f16() {
+        for code in 0..=255u8 {
+            let pair = unpack_f16(unpack_e4m3(u16::from_le_bytes([code, !code])));
+            for (value, code) in pair.into_iter().zip([code, !code]) {
+                let same = value.to_bits() == e4m3(code).to_bits();
+                assert!(same || value.is_nan() && e4m3(code).is_nan(), "{code:#x}: {value}");
+            }
+            if code & 0x7f != 0x7f {
+                assert_eq!(round_e4m3(e4m3(code)), code);
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! New tokens of a batch on a device, and what the cache must hold of them.
 
 use anyhow::{Result, ensure};
-use oxmla::cache::{AppendRows, RmsNorm};
+use oxmla::cache::{AppendRows, RmsNorm, Scales};
 use oxmla::{Buffer, DType, Device, ROPE_PAIRS, TensorRef};
 
 use crate::element::{narrow, widen};
@@ -135,6 +135,7 @@ impl Step {
             lengths: self.device_lengths.view(DType::I32, &[batch])?,
             block_table: self.device_table.view(DType::I32, &[batch, *columns])?,
             offsets: shape.ragged.then_some(offsets),
+            scales: Scales::Exact,
             kv_cache: cache.view_mut()?,
         })
     }

@@ -15,6 +15,7 @@ use oxmla::backend::cuda::program::Program;
 use oxmla::{Device, Result, Stream};
 use oxmla_kernels::micro::launch::EMPTY;
 
+use self::pages::KINDS;
 use super::clock::{Clock, Cold};
 use super::environment::Environment;
 use super::micro::{self, row, row::Row};
@@ -49,15 +50,22 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
     let Device::Cuda(gpu) = &device else { bail!("cache kernels are measured on a GPU") };
     let program = Program::load(gpu, micro::PTX)?;
     let bench = Bench { device: &device, gpu, stream: &stream, program: &program };
-    for measure in [append::run, gather::run, copy::run] {
-        let rows = measure(&bench)?;
+    let mut finish = |rows: Vec<Row>| -> anyhow::Result<()> {
         row::print(&rows, out)?;
         if let Some(path) = &args.json {
             for row in &rows {
                 record::append(path, &row.record(&environment)?)?;
             }
         }
+        Ok(())
+    };
+    for kind in &KINDS {
+        finish(append::run(&bench, kind)?)?;
     }
+    for kind in &KINDS {
+        finish(gather::run(&bench, kind)?)?;
+    }
+    finish(copy::run(&bench)?)?;
     report::print_environment(&environment, out)?;
     Ok(Verdict::Passed)
 }

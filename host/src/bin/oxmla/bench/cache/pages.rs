@@ -1,12 +1,32 @@
 //! A cache and the table of a batch.
 
-use oxmla::cache::{BLOCK_SIZE, CacheLayout, LatentCache};
+use oxmla::cache::{BLOCK_SIZE, CacheLayout, Fp8Format, LatentCache};
 use oxmla::{Buffer, DType, Device, MlaDims, Result, TensorRef};
 
-/// Elements of a cached row.
-pub const ROW: usize = 576;
-/// Bytes of a cached row.
-pub const ROW_BYTES: usize = 2 * ROW;
+/// A kind of cache, and what the benchmarks of it are called.
+pub struct Kind {
+    pub append: &'static str,
+    pub gather: &'static str,
+    fp8: Option<Fp8Format>,
+}
+
+/// bf16.
+pub const BF16: Kind = Kind { append: "append", gather: "gather", fp8: None };
+/// All kinds.
+pub const KINDS: [Kind; 3] = [
+    BF16,
+    Kind { append: "append_fp8_656", gather: "gather_fp8_656", fp8: Some(Fp8Format::Token656) },
+    Kind { append: "append_fp8_584", gather: "gather_fp8_584", fp8: Some(Fp8Format::Paged584) },
+];
+
+impl Kind {
+    pub fn layout(&self) -> Result<CacheLayout> {
+        match self.fp8 {
+            Some(format) => CacheLayout::fp8(format, BLOCK_SIZE),
+            None => CacheLayout::new(MlaDims::deepseek_v3(), DType::Bf16, BLOCK_SIZE),
+        }
+    }
+}
 
 /// Requests of one length, their blocks all over the cache.
 pub struct Pages {
@@ -18,10 +38,9 @@ pub struct Pages {
 
 impl Pages {
     /// Memory for `batch` requests of `length` tokens; zeros.
-    pub fn new(device: &Device, batch: usize, length: usize) -> Result<Self> {
+    pub fn new(device: &Device, layout: CacheLayout, batch: usize, length: usize) -> Result<Self> {
         let columns = length.div_ceil(BLOCK_SIZE);
         let blocks = batch * columns;
-        let layout = CacheLayout::new(MlaDims::deepseek_v3(), DType::Bf16, BLOCK_SIZE)?;
         let memory = device.alloc_zeroed(blocks * layout.bytes_per_block())?;
         let cache = LatentCache::from_buffer(layout, blocks, memory)?;
         // A permutation, for the step is prime and larger than any number of blocks here has as a factor.

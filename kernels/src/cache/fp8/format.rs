@@ -1,0 +1,152 @@
+//! FP8 formats of cached tokens.
+
+/// How the tokens of an FP8 cache lie in memory, byte by byte. Numbers are little-endian; offsets are in bytes.
+///
+/// # `Token656`: 656 bytes, every token by itself
+/// | bytes of a token | content |
+/// |---|---|
+/// | 0–511 | latent part: 512 × e4m3 |
+/// | 512–527 | 4 × f32: scale of elements 0–127, 128–255, 256–383, 384–511 |
+/// | 528–655 | rope part: 64 × bf16 |
+///
+/// Token `t` of a block begins at `656 · t`; a block of 64 has 41,984 bytes.
+///
+/// # `Paged584`: 584 bytes a token, scales at the end of the block
+/// | bytes of a block | content |
+/// |---|---|
+/// | `576 · t` + 0–447 | latent part of token `t`: 448 × e4m3 |
+/// | `576 · t` + 448–575 | rope part of token `t`: 64 × bf16 |
+/// | 36,864 + `8 · t` + 0–6 | 7 × ue8m0: scales of elements 0–63, 64–127, … 384–447 of token `t` |
+/// | 36,864 + `8 · t` + 7 | 0 |
+///
+/// A block of 64 has 37,376 bytes.
+///
+/// # Numbers
+/// - e4m3: sign, 4 bits of exponent with bias 7, 3 of fraction. Exponent 0 is subnormal, ±448 (0x7e) the largest, 0x7f
+///   and 0xff are NaN, there is no infinity.
+/// - ue8m0: `2^(code − 127)`; 255 is NaN.
+/// - An element's value is e4m3 · scale, in f32.
+///
+/// # How a token is quantised
+/// Elements `x` are f32. Infinities become NaN. For each tile of 128 or 64 elements that share a scale:
+/// 1. `amax` is the largest magnitude that is not NaN, 0 if there is none;
+/// 2. `scale = max(amax / 448, 2^−80)`, rounded up to a power of two in `Paged584`, and in `Token656` on request;
+/// 3. an element is stored as `x / scale` in e4m3, to nearest, ties to even, ±448 if it is larger; NaN as 0x7f.
+///
+/// Divisions round to nearest f32; only of elements that were normalised on the way may a last bit be another, on one
+/// device and on another, as in the normalisation itself. So a tile of zeros has scale `2^−80` and codes 0, signs are
+/// kept, and a NaN stays by itself: its neighbours are what they would be without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fp8Format {
+    /// 656 bytes a token: 512 e4m3, 4 f32 scales, 64 bf16. What FlashMLA and vLLM store for DeepSeek-V3.2.
+    Token656,
+    /// 584 bytes a token, scales at the end of the block: 448 e4m3, 64 bf16, 7 ue8m0 scales and an empty byte.
+    Paged584,
+}
+
+/// Type of the scales.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScaleType {
+    /// 4 bytes.
+    F32,
+    /// The exponent of a power of two, 1 byte.
+    Ue8m0,
+}
+
+/// Where the parts of a token lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// e4m3 elements, at the beginning of a token.
+    pub latent: u32,
+    /// Elements that share a scale.
+    pub tile: u32,
+    /// Bytes from the beginning of one token to that of the next.
+    pub token_stride: u32,
+    /// Bytes from the beginning of a token to its rope part.
+    pub rope: u32,
+    /// Bytes from the beginning of a block to the scales of its first token.
+    pub scales: u32,
+    /// Bytes from the scales of one token to those of the next.
+    pub scale_stride: u32,
+    /// Type of the scales.
+    pub scale: ScaleType,
+}
+
+/// Largest e4m3 number.
+pub const LARGEST: f32 = 448.0;
+/// Least scale: 2^−80, by which f32 can still be divided through a reciprocal and a remainder without underflow. A tile
+/// below 448 · 2^−80 loses bits, and is 10^−22 at most.
+pub const LEAST_SCALE: f32 = f32::from_bits((127 - 80) << 23);
+
+/// Rope elements of a token, bf16.
+const ROPE_BYTES: u32 = 2 * crate::decode::dense::config::D_ROPE;
+const BLOCK_TOKENS: u32 = crate::decode::schedule::BLOCK_TOKENS;
+
+/// A format that kernels are compiled for.
+pub trait Format {
+    /// Its layout.
+    const LAYOUT: Layout;
+}
+
+/// [`Fp8Format::Token656`].
+pub struct Token656;
+
+/// [`Fp8Format::Paged584`].
+pub struct Paged584;
+
+impl Format for Token656 {
+    const LAYOUT: Layout = Fp8Format::Token656.layout();
+}
+
+impl Format for Paged584 {
+    const LAYOUT: Layout = Fp8Format::Paged584.layout();
+}
+
+impl Fp8Format {
+    /// Where the parts of a token lie.
+    #[must_use]
+    pub const fn layout(self) -> Layout {
+        match self {
+            Self::Token656 => Layout {
+                latent: 512,
+                tile: 128,
+                token_stride: 656,
+                rope: 512 + 4 * 4,
+                scales: 512,
+                scale_stride: 656,
+                scale: ScaleType::F32,
+            },
+            Self::Paged584 => Layout {
+                latent: 448,
+                tile: 64,
+                token_stride: 448 + ROPE_BYTES,
+                rope: 448,
+                scales: BLOCK_TOKENS * (448 + ROPE_BYTES),
+                scale_stride: 8,
+                scale: ScaleType::Ue8m0,
+            },
+        }
+    }
+
+    /// Bytes of a token, all its parts together.
+    #[must_use]
+    pub const fn bytes_per_token(self) -> u32 {
+        match self {
+            Self::Token656 => 656,
+            Self::Paged584 => 584,
+        }
+    }
+
+    /// Bytes of a block.
+    #[must_use]
+    pub const fn bytes_per_block(self) -> u32 {
+        BLOCK_TOKENS * self.bytes_per_token()
+    }
+}
+
+const _: () = {
+    let (row, paged) = (Token656::LAYOUT, Paged584::LAYOUT);
+    assert!(row.rope + ROPE_BYTES == Fp8Format::Token656.bytes_per_token());
+    assert!(paged.scales + BLOCK_TOKENS * 8 == Fp8Format::Paged584.bytes_per_block());
+    assert!(row.latent.is_multiple_of(row.tile) && paged.latent.is_multiple_of(paged.tile));
+};

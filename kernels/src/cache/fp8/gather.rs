@@ -1,0 +1,63 @@
+//! Tokens of an FP8 cache as contiguous rows of 16-bit elements: latent part dequantised, rope part behind it.
+
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub use device::run;
+
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+mod device {
+    use crate::cache::abi::GatherParams;
+    use crate::cache::fp8::format::Format;
+    use crate::cache::fp8::scales::load_scale;
+    use crate::cache::row::{self, HALF_ELEMENTS};
+    use crate::cache::{WARPS, place};
+    use crate::decode::schedule::BLOCK_TOKENS;
+    use crate::ptx::{global, math, special};
+    use crate::tile::element::{Bf16, Element};
+
+    /// The kernel: rows of type `E` out of a cache of format `F`.
+    ///
+    /// # Safety
+    /// As for the entry point.
+    #[inline(always)]
+    pub unsafe fn run<E: Element, F: Format>(params: &GatherParams) {
+        let index = special::cta_x() * WARPS + special::warp();
+        if index >= params.rows {
+            return;
+        }
+        let width = F::LAYOUT.latent;
+        // SAFETY: the launcher vouches for the parameters; row and request exist where they are used.
+        unsafe {
+            let Some((request, position)) = place::gathered(params, index) else { return };
+            let Some(block) = params.pages.block(request, position) else { return };
+            let token = position % BLOCK_TOKENS;
+            let cached = block + u64::from(token * F::LAYOUT.token_stride);
+            let pair = row::load_pair(cached + u64::from(F::LAYOUT.rope));
+            let low = load_half::<E, F>(block, token, 0);
+            let high =
+                if row::has_share(1, width) { load_half::<E, F>(block, token, 1) } else { [0; 4] };
+            let out = params.out + 2 * u64::from(index) * params.out_stride;
+            row::store_latent(out, [low, high], width);
+            let [x, y] = Bf16::unpack(pair);
+            row::store_pair(out + 2 * u64::from(width), E::pack(x, y));
+        }
+    }
+
+    /// Half `half` of the lane's share of a token, dequantised.
+    #[inline(always)]
+    unsafe fn load_half<E: Element, F: Format>(block: u64, token: u32, half: u32) -> [u32; 4] {
+        let first = token * F::LAYOUT.token_stride + half * HALF_ELEMENTS + 8 * special::lane();
+        // SAFETY: the caller's promise.
+        let (codes, scale) = unsafe {
+            let codes = global::load_u32x2((block + u64::from(first)) as *const u32);
+            (codes, load_scale::<F>(block, token, half))
+        };
+        let [a, b, c, d] = math::unpack_e4m3(codes[0]);
+        let [e, f, g, h] = math::unpack_e4m3(codes[1]);
+        [
+            E::pack(a * scale, b * scale),
+            E::pack(c * scale, d * scale),
+            E::pack(e * scale, f * scale),
+            E::pack(g * scale, h * scale),
+        ]
+    }
+}
