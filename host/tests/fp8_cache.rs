@@ -142,6 +142,7 @@ fn dense_decode_has_no_kernel() -> Result<()> {
         out: TensorMut::from_slice(&mut out, &[1, 1, 1, 512])?,
         lse: TensorMut::from_slice(&mut lse, &[1, 1, 1])?,
         softmax_scale: 1.0,
+        softcap: None,
     };
     let error = decode(&planner, &plan, StreamRef::cpu(), args).unwrap_err();
     let operation = "dense decode over an FP8 cache";

@@ -28,12 +28,15 @@ fn short_lengths() -> impl Strategy<Value = Vec<i32>> {
     prop::collection::vec(prop_oneof![1 => Just(0), 4 => 1..40_000i32], 0..60)
 }
 
-/// A batch, and a way to cut it: beginnings counted or not, or pieces of up to 128 blocks.
+/// A batch, and a way to cut it: beginnings counted or not, or pieces of up to 128 blocks; behind a window or not.
 fn batch() -> impl Strategy<Value = (Vec<i32>, Cut)> {
-    prop_oneof![
+    let cut = prop_oneof![
         (lengths(), (0..6u32).prop_map(Cut::balanced)),
         (short_lengths(), (0..8u32).prop_map(Cut::fixed)),
-    ]
+    ];
+    let window = prop_oneof![Just(u32::MAX), 1..200u32, 1..40_000u32];
+    (cut, window, 1..4u32)
+        .prop_map(|((lengths, cut), window, s_q)| (lengths, cut.within(window, s_q)))
 }
 
 proptest! {
@@ -42,7 +45,7 @@ proptest! {
         (lengths, cut) in batch(),
         parts in 1..400u32,
     ) {
-        let mut covered = vec![0; lengths.len()];
+        let mut covered: Vec<_> = lengths.iter().map(|&length| cut.visible(length).start).collect();
         let mut last = (0, 0);
         for piece in pieces(&lengths, cut, parts)? {
             let covered = &mut covered[piece.request as usize];
@@ -76,11 +79,13 @@ proptest! {
         for part in 0..parts {
             let mut start = 0;
             for (request, &length) in lengths.iter().enumerate() {
-                let share = schedule.share_of(part, start, blocks(length));
+                let visible = cut.visible(length);
+                let share = schedule.share_of(part, start, visible.len() as u32);
                 if !share.is_empty() {
-                    alone.push((part, request as u32, share));
+                    let blocks = visible.start + share.start..visible.start + share.end;
+                    alone.push((part, request as u32, blocks));
                 }
-                start += cut.cost(blocks(length));
+                start += cut.cost(visible.len() as u32);
             }
         }
         prop_assert_eq!(together, alone);
@@ -94,7 +99,7 @@ proptest! {
         let slots = Schedule::slots(cut, total_cost(&lengths, cut)?.into(), parts);
         let mut used = HashSet::new();
         for Piece { request, blocks: piece, slot, .. } in pieces(&lengths, cut, parts)? {
-            let whole = piece == (0..blocks(lengths[request as usize]));
+            let whole = piece == cut.visible(lengths[request as usize]);
             prop_assert_eq!(slot.is_none(), whole, "a whole request has no partial result");
             if let Some(slot) = slot {
                 prop_assert!(u64::from(slot) < slots);
@@ -113,7 +118,7 @@ proptest! {
         let all: Vec<_> = pieces(&lengths, cut, parts)?.collect();
         let mut start = 0;
         for (request, &length) in lengths.iter().enumerate() {
-            let blocks = blocks(length);
+            let blocks = cut.visible_blocks(length);
             let of_request: Vec<_> =
                 all.iter().filter(|piece| piece.request == request as u32).collect();
             let split = if blocks == 0 { None } else { schedule.split(start, blocks) };
@@ -128,6 +133,21 @@ proptest! {
             }
             start += cut.cost(blocks);
         }
+    }
+
+    /// Every token that some query token sees is in a visible block, and the first of these has one.
+    #[test]
+    fn visible_blocks_hold_what_is_seen(
+        length in prop_oneof![0..300i32, 0..=i32::MAX],
+        window in prop_oneof![1..300u32, 1..=u32::MAX],
+        s_q in 1..70u32,
+    ) {
+        let visible = Cut::balanced(0).within(window, s_q).visible(length);
+        prop_assert_eq!(visible.end, blocks(length));
+        // The first query token sees the most at the beginning.
+        let first_seen = i64::from(length) - i64::from(s_q) + 1 - i64::from(window);
+        prop_assert_eq!(i64::from(visible.start), first_seen.max(0) / 64);
+        prop_assert_eq!(visible.is_empty(), length == 0);
     }
 
     /// A request is cut into the same pieces whatever stands before it.

@@ -54,6 +54,7 @@ fn simulate(element: ElementType) -> Result<Trace, Box<dyn Error>> {
         out: &mut out,
         lse: &mut lse,
         softmax_scale: 576f32.powf(-0.5),
+        softcap: None,
         causal: false,
         parts: 1,
         cut: Cut::balanced(0),

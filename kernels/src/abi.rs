@@ -17,7 +17,8 @@ use bytemuck::{Pod, Zeroable};
 pub struct DenseDecodeParams {
     /// `*const i32 [batch]`: cached tokens of each request.
     pub lengths: u64,
-    /// `*const i32 [batch, table_stride]`: block ids; only the first `ceil(length / 64)` are read.
+    /// `*const i32 [batch, table_stride]`: block ids; of the first `ceil(length / 64)` those that hold tokens within
+    /// `cut.reach` are used.
     pub block_table: u64,
     /// `*mut bf16 | f16`: the output.
     pub out: u64,
@@ -51,8 +52,12 @@ pub struct DenseDecodeParams {
     pub rows: Rows,
     /// 1 when query token `i` sees only the first `length − (s_q − 1 − i)` tokens, else 0.
     pub causal: u32,
-    /// `softmax_scale · log2(e)`.
+    /// By what scores are multiplied to be powers of two: `softmax_scale · log2(e)`, or `cap · log2(e)` if they are
+    /// capped.
     pub scale_log2: f32,
+    /// By what scores are multiplied before their hyperbolic tangent is taken, `softmax_scale / cap`; 0 if they are not
+    /// capped.
+    pub softcap: f32,
     /// How the cached tokens are divided among the parts.
     pub cut: Cut,
 }
@@ -68,6 +73,9 @@ pub struct Cut {
     /// 1 to make every unit of a request a piece of its own, whatever else is in the batch; 0 to give every part
     /// the same share.
     pub fixed: u32,
+    /// How many tokens at the end of a request any query token sees, later ones included: the window and `s_q − 1`, or
+    /// [`u32::MAX`] without a window. Blocks before them do not count, and are not looked at.
+    pub reach: u32,
 }
 
 /// Packing of (query token, head) pairs into the M dimension of the tensor-core tiles.
@@ -128,7 +136,7 @@ impl Rows {
     }
 }
 
-const _: () = assert!(size_of::<DenseDecodeParams>() == 12 * 8 + 14 * 4);
+const _: () = assert!(size_of::<DenseDecodeParams>() == 12 * 8 + 16 * 4);
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 pub use oxmla_kernels::abi::Cut;
-use oxmla_kernels::decode::schedule::{self, Schedule};
+use oxmla_kernels::decode::schedule::Schedule;
 
 use crate::error::{Error, Result};
 
@@ -32,7 +32,7 @@ pub struct Piece {
 /// # Errors
 /// [`Error::ScheduleTooLarge`].
 pub fn total_cost(lengths: &[i32], cut: Cut) -> Result<u32> {
-    let cost = |&length| u64::from(cut.cost(schedule::blocks(length)));
+    let cost = |&length| u64::from(cut.cost(cut.visible_blocks(length)));
     let total = lengths.iter().map(cost).sum();
     match u32::try_from(total) {
         Ok(cost) if total < COST_LIMIT => Ok(cost),
@@ -62,7 +62,7 @@ pub struct Pieces<'a> {
     request: u32,
     /// Where the request begins on the cost line.
     start: u32,
-    /// First block of the request that is in no piece yet.
+    /// First visible block of the request that is in no piece yet.
     block: u32,
 }
 
@@ -92,13 +92,14 @@ impl Iterator for Pieces<'_> {
     fn next(&mut self) -> Option<Piece> {
         loop {
             let (part, request) = (self.part, self.request);
-            let total = schedule::blocks(*self.lengths.get(request as usize)?);
+            let visible = self.schedule.cut.visible(*self.lengths.get(request as usize)?);
+            let total = visible.end - visible.start;
             let Range { start, end } = self.schedule.share_of(part, self.start, total);
             let first = start.max(self.block);
             if first < end {
-                let blocks = first..self.schedule.piece_end(first, end);
-                self.block = blocks.end;
-                let slot = self.schedule.slot(part, self.start, total, &blocks);
+                self.block = self.schedule.piece_end(first, end);
+                let slot = self.schedule.slot(part, self.start, total, &(first..self.block));
+                let blocks = visible.start + first..visible.start + self.block;
                 return Some(Piece { part, request, blocks, slot });
             }
             self.advance(total);

@@ -5,7 +5,8 @@
 //! the device.
 //!
 //! Lay the requests end to end on a line of *cost*, measured in units: an empty request takes nothing, any
-//! other takes the cost of a visit and then its units. The line is cut into `parts` intervals of equal length;
+//! other takes the cost of a visit and then its units. Only blocks count that some query token sees: behind a
+//! sliding window a request begins with the first of these. The line is cut into `parts` intervals of equal length;
 //! part `p` attends to what falls into interval `p`.
 //!
 //! - *Balanced*: a unit is a block, and what a part has of a request is one piece. Intervals are contiguous, so a
@@ -32,13 +33,36 @@ impl Cut {
     /// A balanced cut.
     #[must_use]
     pub const fn balanced(visit_cost: u32) -> Self {
-        Self { visit_cost, unit_log2: 0, fixed: 0 }
+        Self { visit_cost, unit_log2: 0, fixed: 0, reach: u32::MAX }
     }
 
     /// A cut into pieces of 2^`piece_log2` blocks.
     #[must_use]
     pub const fn fixed(piece_log2: u32) -> Self {
-        Self { visit_cost: 0, unit_log2: piece_log2, fixed: 1 }
+        Self { visit_cost: 0, unit_log2: piece_log2, fixed: 1, reach: u32::MAX }
+    }
+
+    /// The same, behind a window of `window > 0` tokens for each of `s_q > 0` query tokens.
+    #[must_use]
+    pub const fn within(self, window: u32, s_q: u32) -> Self {
+        Self { reach: window.saturating_add(s_q - 1), ..self }
+    }
+
+    /// The blocks of a request of `length` tokens that some query token sees, counted from the beginning of the request;
+    /// not empty if the request is not.
+    #[must_use]
+    #[inline(always)]
+    pub const fn visible(&self, length: i32) -> Range<u32> {
+        let hidden = if length <= 0 { 0 } else { (length as u32).saturating_sub(self.reach) };
+        hidden / BLOCK_TOKENS..blocks(length)
+    }
+
+    /// How many they are.
+    #[must_use]
+    #[inline(always)]
+    pub const fn visible_blocks(&self, length: i32) -> u32 {
+        let visible = self.visible(length);
+        visible.end - visible.start
     }
 
     /// Whether every unit is a piece.
@@ -88,8 +112,8 @@ impl Schedule {
         part.saturating_mul(self.share)
     }
 
-    /// The blocks that `part` takes of a request of `blocks` blocks that begins at `start` on the line: whole
-    /// units, but for the last.
+    /// The blocks that `part` takes of a request of `blocks` visible blocks that begins at `start` on the line, counted
+    /// from the first of these: whole units, but for the last.
     #[must_use]
     #[inline(always)]
     pub const fn share_of(&self, part: u32, start: u32, blocks: u32) -> Range<u32> {
@@ -108,8 +132,8 @@ impl Schedule {
         if self.cut.is_fixed() { min(block + (1 << self.cut.unit_log2), end) } else { end }
     }
 
-    /// Where `part` keeps the partial result of a piece of a request of `blocks` blocks that begins at `start`;
-    /// `None` if the piece is the whole request.
+    /// Where `part` keeps the partial result of a piece of a request of `blocks` visible blocks that begins at `start`;
+    /// `None` if the piece is the whole request. The piece, too, is counted from the first visible block.
     #[must_use]
     #[inline(always)]
     pub const fn slot(
@@ -130,7 +154,7 @@ impl Schedule {
         }
     }
 
-    /// How a request of `blocks > 0` blocks at `start` is split, if it is.
+    /// How a request of `blocks > 0` visible blocks at `start` is split, if it is.
     #[must_use]
     #[inline(always)]
     pub const fn split(&self, start: u32, blocks: u32) -> Option<Split> {

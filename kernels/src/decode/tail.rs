@@ -1,8 +1,8 @@
-//! The end of a request inside its last block.
+//! The end of a request inside its last block, and the beginning of a window inside its first.
 //!
-//! Rows of the cache past the end of a request are not ours: they may hold anything, NaN included. The mask
-//! hides them from the softmax, but their probability of 0 times NaN is NaN in the output. So the rows are
-//! cleared in shared memory before V is multiplied.
+//! Rows of the cache past the end of a request, or before all windows, are not ours: they may hold anything, NaN
+//! included. The mask hides them from the softmax, but their probability of 0 times NaN is NaN in the output. So the
+//! rows are cleared in shared memory before V is multiplied.
 
 use core::ops::Range;
 
@@ -18,6 +18,12 @@ const TILES: u32 = 4;
 pub fn rows(tokens: i32) -> Option<Range<u32>> {
     let used = tokens as u32;
     (used < TILE).then_some(used..TILE)
+}
+
+/// The first `hidden` rows of a block, if there are any.
+#[inline(always)]
+pub fn rows_before(hidden: u32) -> Option<Range<u32>> {
+    (hidden > 0).then_some(0..hidden)
 }
 
 /// Clears `rows` of four tiles from `tiles` on: half of V.

@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use seq_macro::seq;
 
-use super::schedule::{self, Schedule, Split};
+use super::schedule::{Schedule, Split};
 use crate::abi::DenseDecodeParams;
 use crate::ptx::{global, special, warp};
 
@@ -30,7 +30,7 @@ pub struct Walk<'a> {
     /// The current request, and where it begins on the line.
     request: u32,
     start: u32,
-    /// First block of it that has not been given out.
+    /// First of its visible blocks that has not been given out.
     block: u32,
 }
 
@@ -68,13 +68,14 @@ impl<'a> Walk<'a> {
         while self.inside() {
             // SAFETY: inside the batch.
             let length = unsafe { same_length(self.params, self.request) };
-            let total = schedule::blocks(length);
+            let visible = self.schedule.cut.visible(length);
+            let total = visible.end - visible.start;
             let share = self.schedule.share_of(self.part, self.start, total);
             let first = share.start.max(self.block);
             if first < share.end {
                 self.block = self.schedule.piece_end(first, share.end);
-                let blocks = first..self.block;
-                let slot = self.schedule.slot(self.part, self.start, total, &blocks);
+                let slot = self.schedule.slot(self.part, self.start, total, &(first..self.block));
+                let blocks = visible.start + first..visible.start + self.block;
                 return Some(Piece { request: self.request, length, blocks, slot });
             }
             self.advance(total);
@@ -91,7 +92,8 @@ impl<'a> Walk<'a> {
         while self.inside() {
             let (request, start) = (self.request, self.start);
             // SAFETY: inside the batch.
-            let total = schedule::blocks(unsafe { same_length(self.params, request) });
+            let length = unsafe { same_length(self.params, request) };
+            let total = self.schedule.cut.visible_blocks(length);
             let share = self.schedule.share_of(self.part, start, total);
             self.advance(total);
             if share.is_empty() {
@@ -110,7 +112,7 @@ impl<'a> Walk<'a> {
         self.request < self.params.batch && self.start < self.schedule.start(self.part + 1)
     }
 
-    /// Goes on behind the current request, of `blocks` blocks.
+    /// Goes on behind the current request, of `blocks` visible blocks.
     #[inline(always)]
     fn advance(&mut self, blocks: u32) {
         self.request += 1;
@@ -176,7 +178,8 @@ unsafe fn lane_costs(params: &DenseDecodeParams, first: u32) -> [u32; 4] {
     [0, 1, 2, 3].map(|i| {
         if request + i < params.batch {
             // SAFETY: inside the batch.
-            params.cut.cost(schedule::blocks(unsafe { load_length(params, request + i) }))
+            let length = unsafe { load_length(params, request + i) };
+            params.cut.cost(params.cut.visible_blocks(length))
         } else {
             0
         }

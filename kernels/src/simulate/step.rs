@@ -13,7 +13,7 @@ use crate::abi::{Cut, DenseDecodeParams, Rows};
 use crate::decode::Variant;
 use crate::decode::dense::config;
 use crate::decode::pair::config as pair;
-use crate::decode::schedule::{self, BLOCK_TOKENS, Schedule};
+use crate::decode::schedule::{BLOCK_TOKENS, Schedule};
 use crate::launch::{self, Kernel};
 use crate::tile::swizzle::TILE_BYTES;
 
@@ -51,11 +51,13 @@ pub struct DenseDecode<'a> {
     pub lse: &'a mut [f32],
     /// Factor of the scores.
     pub softmax_scale: f32,
+    /// What they cannot exceed, if they are capped.
+    pub softcap: Option<f32>,
     /// Whether query token `i` sees only the first `length − (s_q − 1 − i)` tokens.
     pub causal: bool,
     /// CTAs that share the tokens of a tile.
     pub parts: u32,
-    /// How they are divided among them.
+    /// How they are divided among them, and how many tokens a window leaves.
     pub cut: Cut,
     /// Which kernel; it accepts the rows.
     pub variant: Variant,
@@ -128,7 +130,7 @@ impl DenseDecode<'_> {
         let rows = Rows::pack(self.s_q, self.h_q, self.h_k);
         let (tiles, batch) = (rows.tiles(), self.lengths.len() as u32);
         let [s_q, h_q, d_v] = [self.s_q, self.h_q, config::D_LATENT].map(u64::from);
-        let cost = |&length| u64::from(self.cut.cost(schedule::blocks(length)));
+        let cost = |&length| u64::from(self.cut.cost(self.cut.visible_blocks(length)));
         let slots = Schedule::slots(self.cut, self.lengths.iter().map(cost).sum(), self.parts);
         let partial_rows = slots as usize * (tiles * config::TILE) as usize;
         let mut partial_out = vec![0f32; partial_rows * config::D_LATENT as usize];
@@ -158,7 +160,8 @@ impl DenseDecode<'_> {
             parts: self.parts,
             rows,
             causal: self.causal.into(),
-            scale_log2: self.softmax_scale * core::f32::consts::LOG2_E,
+            scale_log2: self.softcap.unwrap_or(self.softmax_scale) * core::f32::consts::LOG2_E,
+            softcap: self.softcap.map_or(0.0, |cap| self.softmax_scale / cap),
             cut: self.cut,
         };
         let (q, kv) = (memory.tensor_map(q_map)?, memory.tensor_map(kv_map)?);

@@ -21,7 +21,7 @@ pub struct Shape {
     pub causal: bool,
 }
 
-/// Inputs. Everything that no request may read is NaN.
+/// Inputs. Everything that no request may read is NaN, and every block id without a meaning `i32::MAX`.
 pub struct Problem {
     pub shape: Shape,
     pub element: ElementType,
@@ -30,7 +30,9 @@ pub struct Problem {
     cache: Tensor,
     table: Vec<i32>,
     blocks_per_request: usize,
-    scale: f32,
+    pub scale: f32,
+    pub softcap: Option<f32>,
+    pub window: Option<u32>,
     pub cut: Cut,
     pub variant: Variant,
 }
@@ -66,6 +68,8 @@ pub struct Outcome {
     pub lse: Vec<f64>,
     /// Sum of the magnitudes of what each output is the sum of; only from the oracle.
     pub magnitude: Vec<f64>,
+    /// The largest magnitude of a score that the tangent has been taken of; only from the oracle.
+    pub largest_capped: f64,
 }
 
 impl Problem {
@@ -92,8 +96,37 @@ impl Problem {
         }
         let (q, cache) = (Tensor::new(element, &q), Tensor::new(element, &cache));
         let scale = (D_QK as f32).powf(-0.5);
-        let (cut, variant) = (Cut::balanced(5), Variant::Dense);
-        Self { shape, element, q, cache, table, blocks_per_request, scale, cut, variant }
+        Self {
+            shape,
+            element,
+            q,
+            cache,
+            table,
+            blocks_per_request,
+            scale,
+            softcap: None,
+            window: None,
+            cut: Cut::balanced(5),
+            variant: Variant::Dense,
+        }
+    }
+
+    /// The same behind a window: what that hides from all query tokens may not be read, either.
+    pub fn within(mut self, window: u32) -> Self {
+        let row = self.shape.h_k * D_QK;
+        for (request, &length) in self.shape.lengths.iter().enumerate() {
+            let hidden = (length as usize).saturating_sub(window as usize + self.shape.s_q - 1);
+            let first = request * self.blocks_per_request;
+            for position in 0..hidden {
+                let id = self.table[first + position / BLOCK] as usize;
+                let at = (id * BLOCK + position % BLOCK) * row;
+                self.cache.bits[at..at + row].fill(0x7fff);
+                self.cache.values[at..at + row].fill(f64::NAN);
+            }
+            self.table[first..first + hidden / BLOCK].fill(i32::MAX);
+        }
+        self.window = Some(window);
+        self
     }
 
     /// Runs the kernel.
@@ -119,9 +152,10 @@ impl Problem {
             out: &mut out,
             lse: &mut lse,
             softmax_scale: self.scale,
+            softcap: self.softcap,
             causal: *causal,
             parts: *parts,
-            cut: self.cut,
+            cut: self.window.map_or(self.cut, |window| self.cut.within(window, s_q as u32)),
             variant: self.variant,
         };
         let trace = step.run(configure)?;
@@ -129,6 +163,7 @@ impl Problem {
             out: out.iter().map(|&bits| value(self.element, bits)).collect(),
             lse: lse.iter().map(|&x| x.into()).collect(),
             magnitude: Vec::new(),
+            largest_capped: 0.0,
         };
         Ok((outcome, trace))
     }
@@ -138,18 +173,26 @@ impl Problem {
         let Shape { lengths, s_q, h_q, h_k, causal, .. } = &self.shape;
         let (s_q, h_q, h_k) = (*s_q, *h_q, *h_k);
         let lse = vec![0.0; lengths.len() * h_q * s_q];
-        let mut outcome = Outcome { out: Vec::new(), lse, magnitude: Vec::new() };
+        let mut outcome =
+            Outcome { out: Vec::new(), lse, magnitude: Vec::new(), largest_capped: 0.0 };
         for (request, &length) in lengths.iter().enumerate() {
             for token in 0..s_q {
                 let hidden = if *causal { s_q - 1 - token } else { 0 };
-                let visible = (length.max(0) as usize).saturating_sub(hidden);
+                let end = (length.max(0) as usize).saturating_sub(hidden);
+                // Query token `token` is the cached token at `own`; it is the window's last.
+                let own = i64::from(length) - (s_q - token) as i64;
+                let first = self.window.map_or(0, |window| (own + 1 - i64::from(window)).max(0));
                 for head in 0..h_q {
                     let q = ((request * s_q + token) * h_q + head) * D_QK;
-                    let kv: Vec<&[f64]> = (0..visible)
+                    let kv: Vec<&[f64]> = (first as usize..end)
                         .map(|position| self.cached(request, position, head / (h_q / h_k)))
                         .collect();
-                    let probabilities =
-                        softmax(&self.q.values[q..q + D_QK], &kv, self.scale.into());
+                    let scores = self.scores(&self.q.values[q..q + D_QK], &kv);
+                    if self.softcap.is_some() {
+                        let largest = scores.iter().map(|score| score.abs());
+                        outcome.largest_capped = largest.fold(outcome.largest_capped, f64::max);
+                    }
+                    let probabilities = softmax(&scores);
                     outcome.out.extend(weigh(&probabilities.0, &kv, |v| v));
                     outcome.magnitude.extend(weigh(&probabilities.0, &kv, f64::abs));
                     outcome.lse[(request * h_q + head) * s_q + token] = probabilities.1;
@@ -157,6 +200,16 @@ impl Problem {
             }
         }
         outcome
+    }
+
+    /// Scaled scores of a row, capped if they are to be.
+    fn scores(&self, q: &[f64], kv: &[&[f64]]) -> Vec<f64> {
+        let dot = |k: &[f64]| -> f64 { q.iter().zip(k).map(|(a, b)| a * b).sum() };
+        let scaled = kv.iter().map(|k| dot(k) * f64::from(self.scale));
+        match self.softcap.map(f64::from) {
+            Some(cap) => scaled.map(|score| cap * (score / cap).tanh()).collect(),
+            None => scaled.collect(),
+        }
     }
 
     fn cached(&self, request: usize, position: usize, kv_head: usize) -> &[f64] {
@@ -167,11 +220,9 @@ impl Problem {
 }
 
 /// Probabilities of a row, and its LSE.
-fn softmax(q: &[f64], kv: &[&[f64]], scale: f64) -> (Vec<f64>, f64) {
-    let dot = |k: &[f64]| -> f64 { q.iter().zip(k).map(|(a, b)| a * b).sum() };
-    let scores: Vec<f64> = kv.iter().map(|k| dot(k) * scale).collect();
+fn softmax(scores: &[f64]) -> (Vec<f64>, f64) {
     if scores.is_empty() {
-        return (scores, f64::NEG_INFINITY);
+        return (Vec::new(), f64::NEG_INFINITY);
     }
     let maximum = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let lse = maximum + scores.iter().map(|s| (s - maximum).exp()).sum::<f64>().ln();

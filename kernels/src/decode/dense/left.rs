@@ -7,6 +7,7 @@ use super::config::*;
 use crate::abi::DenseDecodeParams;
 use crate::attention::limits::Limits;
 use crate::attention::rows::{self, Tile};
+use crate::attention::softcap;
 use crate::attention::softmax::{self, OnlineSoftmax, RowResult};
 use crate::decode::header::Header;
 use crate::decode::tail;
@@ -62,7 +63,11 @@ impl Left {
             self.q_parity ^= 1;
             issue_left_scores::<E>(&mut scores, &self.ring, shared);
             finish_scores::<E>(&mut scores, &self.ring, shared);
+            if let Some(rows) = tail::rows_before(header.hidden()) {
+                tail::clear::<LEFT_GROUP>(self.ring.tile(shared, 0), rows);
+            }
             while !header.is_last() {
+                softcap::apply(&mut scores, params.softcap);
                 self.limits.mask(&mut scores, header.tokens);
                 let factors = softmax.step(&mut scores, params.scale_log2);
                 let p = softmax::pack::<E>(&scores);
@@ -84,6 +89,7 @@ impl Left {
             // The last block stands apart, for it has no scores to queue: a branch in the loop, between
             // multiplies in flight, would make ptxas serialise them all (C7514).
             release(shared + Q_EMPTY);
+            softcap::apply(&mut scores, params.softcap);
             self.limits.mask(&mut scores, header.tokens);
             let factors = softmax.step(&mut scores, params.scale_log2);
             let p = softmax::pack::<E>(&scores);

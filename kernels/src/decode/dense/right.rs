@@ -43,6 +43,9 @@ impl Right {
                 wait_published();
                 softmax::scale_rows(o, load_row_factors(shared));
                 let v = self.ring.tile(shared, LEFT_TILES);
+                if let Some(rows) = tail::rows_before(header.hidden()) {
+                    tail::clear::<RIGHT_GROUP>(v, rows);
+                }
                 if let Some(tail) = tail::rows(header.tokens) {
                     tail::clear::<RIGHT_GROUP>(v, tail);
                 }

@@ -8,6 +8,7 @@ use super::message::Sender;
 use crate::abi::DenseDecodeParams;
 use crate::attention::limits::Limits;
 use crate::attention::rows::Tile;
+use crate::attention::softcap;
 use crate::attention::softmax::{self, OnlineSoftmax, RowResult};
 use crate::decode::header::Header;
 use crate::decode::tail;
@@ -71,6 +72,10 @@ impl Own {
             wgmma::wait_64::<0>(&mut scores);
             release(shared + SCORED + 8 * 7);
             release(shared + SCORED + 8 * 8);
+            if let Some(rows) = tail::rows_before(header.hidden()) {
+                tail::clear::<OWN_GROUP>(self.v.tiles(shared), rows);
+            }
+            softcap::apply(&mut scores, params.softcap);
             self.limits.mask(&mut scores, header.tokens);
             let mut factors = softmax.step(&mut scores, params.scale_log2);
             let mut p = softmax::pack::<E>(&scores);
@@ -90,6 +95,7 @@ impl Own {
                 wgmma::wait_64::<1>(&mut scores);
                 release(shared + SCORED + 8 * 7);
                 release(shared + SCORED + 8 * 8);
+                softcap::apply(&mut scores, params.softcap);
                 self.limits.mask(&mut scores, header.tokens);
                 factors = softmax.step(&mut scores, params.scale_log2);
                 // Or ptxas would wait for the output first and compute the probabilities behind it.

@@ -51,7 +51,8 @@ pub unsafe fn run(
                 let id = warp::broadcast(ids, offset);
                 let is_last = block + 1 == piece.blocks.end;
                 let tokens = piece.length - (block * TILE) as i32;
-                let header = Header::new(tokens, piece.request, piece.slot, is_last);
+                let hidden = (tokens as u32).saturating_sub(params.cut.reach);
+                let header = Header::new(tokens, piece.request, piece.slot, is_last).hiding(hidden);
                 places.load_block(kv, [tile.kv_head(), id], &header, shared);
                 block += 1;
             }
