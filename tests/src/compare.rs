@@ -27,7 +27,7 @@ pub const LSE: Tolerance = Tolerance { abs: 1e-6, rel: 8.01 / 65_536.0, cosine: 
 const TANH_ERROR: f64 = 1.0 / 2048.0;
 
 impl Tolerance {
-    /// The same where scores are capped: they are then off by up to `cap` · [`TANH_ERROR`], and so is the LSE;
+    /// The same where scores are capped: they are then off by up to `cap` · 2^−11, and so is the LSE;
     /// probabilities by twice as much of themselves, for their sum is off, too. Elements are about 1.
     #[must_use]
     pub fn capped(self, cap: f64) -> Self {
