@@ -10,6 +10,8 @@ use crate::cache::{append, copy, gather as rows};
 use crate::decode::dense;
 use crate::gemm::abi::GemmParams;
 use crate::gemm::{self, Maps, N64, N128, N256, Pair192, Pair256};
+use crate::norm;
+use crate::norm::abi::NormParams;
 use crate::ptx::tma::TensorMapAddress;
 use crate::tile::element::{Bf16, F16};
 
@@ -47,6 +49,18 @@ pub fn gather(params: &GatherParams) {
 pub fn copy_blocks(params: &CopyBlocksParams) {
     // SAFETY: the machine checks every access.
     unsafe { copy::run(params) }
+}
+
+/// `norm_bf16`. Grid (`norm::ctas(rows)`).
+pub fn norm_bf16(params: &NormParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { norm::run::<Bf16>(params) }
+}
+
+/// `norm_f16`. Grid (`norm::ctas(rows)`).
+pub fn norm_f16(params: &NormParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { norm::run::<F16>(params) }
 }
 
 macro_rules! gemm_kernels {

@@ -7,7 +7,7 @@ use cust::module::Module;
 use oxmla_kernels::gemm::tiling::{Tiling, WIDTHS};
 use oxmla_kernels::launch::{
     APPEND_BF16, APPEND_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16, GATHER, GEMM_BF16,
-    GEMM_F16, Kernel,
+    GEMM_F16, Kernel, NORM_BF16, NORM_F16,
 };
 
 use super::driver::{
@@ -41,6 +41,8 @@ pub(super) struct Kernels {
     append_f16: Function,
     gather: Function,
     copy_blocks: Function,
+    norm_bf16: Function,
+    norm_f16: Function,
     /// In the order of [`WIDTHS`].
     gemm_bf16: [Function; WIDTHS.len()],
     gemm_f16: [Function; WIDTHS.len()],
@@ -67,6 +69,8 @@ impl Kernels {
             append_f16: function(&APPEND_F16)?,
             gather: function(&GATHER)?,
             copy_blocks: function(&COPY_BLOCKS)?,
+            norm_bf16: function(&NORM_BF16)?,
+            norm_f16: function(&NORM_F16)?,
             gemm_bf16: functions(&GEMM_BF16)?,
             gemm_f16: functions(&GEMM_F16)?,
             _module: module,
@@ -96,6 +100,15 @@ impl Kernels {
         match dtype {
             DType::Bf16 => Ok(self.gemm_bf16[tiling.kernel()]),
             DType::F16 => Ok(self.gemm_f16[tiling.kernel()]),
+            got => Err(Error::UnsupportedDType { arg: "x", got }),
+        }
+    }
+
+    /// The kernel that normalises rows of elements of type `dtype`.
+    pub(super) const fn norm(&self, dtype: DType) -> Result<Function> {
+        match dtype {
+            DType::Bf16 => Ok(self.norm_bf16),
+            DType::F16 => Ok(self.norm_f16),
             got => Err(Error::UnsupportedDType { arg: "x", got }),
         }
     }
