@@ -86,11 +86,14 @@ pub fn of(device: &Device) -> Box<dyn Operations> {
 
 /// The run of a layer that an operation is part of.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(any(feature = "cuda", feature = "sim")),
+    expect(dead_code, reason = "the CPU has no streams, and exchanges nothing")
+)]
 pub struct Run<'a> {
     /// In whose order.
     pub stream: StreamRef<'a>,
     /// Where CTAs exchange sums; nobody else uses it meanwhile.
-    #[cfg_attr(not(any(feature = "cuda", feature = "sim")), expect(dead_code))]
     pub workspace: &'a Workspace,
     /// Of which tokens.
     pub tokens: Tokens<'a>,

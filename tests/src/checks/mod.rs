@@ -2,7 +2,9 @@
 
 pub mod cached_rows;
 mod determinism;
+pub mod layers;
 mod memory;
+mod norms;
 mod planner;
 mod poison;
 pub mod products;
@@ -52,6 +54,11 @@ pub const EVERY_DEVICE: &[Check] = &[
     Check { name: "absorb", run: products::absorbed },
     Check { name: "expand", run: products::expanded },
     Check { name: "gemm-refusals", run: products::refused },
+    Check { name: "normalise", run: norms::rows },
+    Check { name: "normalise-refusals", run: norms::refused },
+    Check { name: "layer-decode", run: layers::decode },
+    Check { name: "layer-prefill", run: layers::prefill },
+    Check { name: "layer-steps", run: layers::steps },
 ];
 
 /// What a GPU must pass beside that.
@@ -65,6 +72,9 @@ pub const GPU: &[Check] = &[
     Check { name: "gemm-allocates-nothing", run: products::allocations },
     Check { name: "decode-host-time", run: host_path::time },
     Check { name: "gemm-layer-sizes", run: products::layer_sizes },
+    Check { name: "layer-graph", run: layers::replayed_steps },
+    Check { name: "layer-allocates-nothing", run: layers::allocations },
+    Check { name: "layer-model-sizes", run: layers::model_sizes },
     Check { name: "far-pool", run: far_pool::beyond_two_billion_elements },
 ];
 
