@@ -78,7 +78,8 @@ pub const GPU: &[Check] = &[
     Check { name: "far-pool", run: far_pool::beyond_two_billion_elements },
 ];
 
-/// Those that compute-sanitizer cannot judge: it counts what the driver refuses as an error, slows the host down, and
-/// keeps a copy of all memory.
+/// Those that compute-sanitizer cannot judge: it counts what the driver refuses as an error, slows host and kernels
+/// down, and keeps a copy of all memory.
 #[cfg(feature = "gpu")]
-pub const NOT_SMALL: &[&str] = &["out-of-memory", "decode-host-time", "far-pool"];
+pub const NOT_SMALL: &[&str] =
+    &["out-of-memory", "decode-host-time", "far-pool", "layer-model-sizes"];

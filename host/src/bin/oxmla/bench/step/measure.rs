@@ -113,7 +113,7 @@ impl Bench<'_> {
 /// A row for each operation, with its share of them all.
 fn rows(case: &str, stack: &Stack, batch: usize, parts: &[Part]) -> anyhow::Result<Vec<Row>> {
     let rows = parts.iter().map(|Part { operation, times }| {
-        Row::new("step operations", format!("{case}: {}", operation.name()), times)
+        Row::new("operations", format!("{case}: {}", operation.name()), times)
     });
     let rows: Vec<Row> = rows.collect::<anyhow::Result<_>>().context("operations")?;
     let all: f64 = rows.iter().map(Row::us).sum();
