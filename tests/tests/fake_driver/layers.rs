@@ -169,6 +169,31 @@ fn a_layer_can_be_captured() -> Result<()> {
     Ok(())
 }
 
+/// A launch that fails ends the run with the driver's error, whichever it is, and the next run works.
+#[test]
+fn a_failed_launch_is_said() -> Result<()> {
+    /// Too many resources requested for launch.
+    const OUT_OF_RESOURCES: i32 = 701;
+    let fake = Fake::driver();
+    let device = Device::cuda(0)?;
+    let stream = device.stream()?;
+    let mut bench = Bench::new(&device, &stream, &config(Some(24)))?;
+    let plan = bench.plan()?;
+    for spared in 0..Operation::ALL.len() {
+        fake.fail("cuLaunchKernelEx", spared as u64, OUT_OF_RESOURCES);
+        let mut done = 0;
+        let mut count = |_| {
+            done += 1;
+            Ok(())
+        };
+        let error = bench.run(&plan, GOOD, &mut count).unwrap_err();
+        assert!(matches!(error, Error::Driver { code: OUT_OF_RESOURCES, .. }), "{error}");
+        assert_eq!(done, spared);
+        bench.run(&plan, GOOD, &mut |_| Ok(()))?;
+    }
+    Ok(())
+}
+
 /// What kernels cannot follow is refused before the first launch.
 #[test]
 fn types_and_layouts_are_checked() -> Result<()> {
