@@ -14,8 +14,7 @@ use crate::gemm::{GpuMemory, Product, Turning};
 /// Gives the kernel of a product to `stream`. Shapes, strides and locations have been checked. Allocates nothing and
 /// waits for nothing, so it can be captured.
 ///
-/// Where CTAs share tiles, each waits for the others: the launch is then a cooperative one. Otherwise CTAs start while
-/// the kernel in front of theirs ends, and wait for its end themselves.
+/// Where CTAs share tiles, each waits for the others: the launch is then a cooperative one.
 ///
 /// # Errors
 /// [`SizeOverflow`](Error::SizeOverflow) if there are more tiles than the kernels count, or
@@ -43,8 +42,7 @@ pub(crate) fn launch_gemm(
     let launch = Launch {
         function,
         grid: [tiling.ctas, 1, 1],
-        // Whoever waits for others starts when all are there.
-        programmatic: tiling.splits == 1,
+        programmatic: false,
         cooperative: tiling.splits > 1,
     };
     let parameters = [
