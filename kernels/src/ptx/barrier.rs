@@ -7,7 +7,7 @@
 //!
 //! LLVM does not know that the lanes of a warp have to meet at the same instruction. `if c { … } barrier; if c { … }`
 //! with a `c` that differs among lanes it may turn into two branches with a barrier each, and the warp never comes out
-//! (seen on an H100: `docs/performance-notes.md`, M3). Hide the second condition from the first
+//! (seen on an H100: `docs/performance-notes.md`, M3). `cargo xtask ptx` refuses such PTX. Hide the second condition from the first
 //! ([`super::registers::opaque`]), or let the lanes meet at `warp::sync` in between.
 
 use core::arch::asm;
