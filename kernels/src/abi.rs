@@ -55,11 +55,19 @@ pub struct DenseDecodeParams {
     /// By what scores are multiplied to be powers of two: `softmax_scale · log2(e)`, or `cap · log2(e)` if they are
     /// capped.
     pub scale_log2: f32,
+    /// How the cached tokens are divided among the parts.
+    pub cut: Cut,
     /// By what scores are multiplied before their hyperbolic tangent is taken, `softmax_scale / cap`; 0 if they are not
     /// capped.
     pub softcap: f32,
-    /// How the cached tokens are divided among the parts.
-    pub cut: Cut,
+}
+
+impl DenseDecodeParams {
+    /// Whether the step has a window or a soft cap: what the kernels for limited scores are for.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.cut.reach != u32::MAX || self.softcap != 0.0
+    }
 }
 
 /// What [`crate::decode::schedule`] divides a batch by.

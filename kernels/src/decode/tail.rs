@@ -7,6 +7,9 @@
 use core::ops::Range;
 
 use super::dense::config::{TILE, WARPGROUP};
+use super::header::Header;
+use crate::abi::DenseDecodeParams;
+use crate::attention::limits::Limits;
 use crate::ptx::{barrier, fence, shared, special};
 use crate::tile::swizzle::{self, ROW_CHUNKS, TILE_BYTES};
 
@@ -20,10 +23,16 @@ pub fn rows(tokens: i32) -> Option<Range<u32>> {
     (used < TILE).then_some(used..TILE)
 }
 
-/// The first `hidden` rows of a block, if there are any.
+/// How many rows at the beginning of a block, from which on the request has `tokens`, no query token sees.
 #[inline(always)]
-pub fn rows_before(hidden: u32) -> Option<Range<u32>> {
-    (hidden > 0).then_some(0..hidden)
+pub fn hidden<L: Limits>(params: &DenseDecodeParams, tokens: i32) -> u32 {
+    if L::LIMITED { (tokens as u32).saturating_sub(params.cut.reach) } else { 0 }
+}
+
+/// The rows at the beginning of the block of `header` that no query token sees, if there are any.
+#[inline(always)]
+pub fn rows_before<L: Limits>(header: &Header) -> Option<Range<u32>> {
+    (L::LIMITED && header.hidden() > 0).then(|| 0..header.hidden())
 }
 
 /// Clears `rows` of four tiles from `tiles` on: half of V.

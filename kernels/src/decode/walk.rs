@@ -1,11 +1,13 @@
 //! A warp's walk over its part of the schedule.
 
+use core::marker::PhantomData;
 use core::ops::Range;
 
 use seq_macro::seq;
 
-use super::schedule::{Schedule, Split};
-use crate::abi::DenseDecodeParams;
+use super::schedule::{self, Schedule, Split};
+use crate::abi::{Cut, DenseDecodeParams};
+use crate::attention::limits::Limits;
 use crate::ptx::{global, special, warp};
 
 /// Consecutive blocks of one request, for one CTA to attend to.
@@ -22,8 +24,7 @@ pub struct Piece {
 
 /// A walk over the requests that a part has blocks of. It lives in the registers of warps that have none to spare:
 /// what can be loaded or computed again is not kept.
-#[derive(Clone)]
-pub struct Walk<'a> {
+pub struct Walk<'a, L> {
     params: &'a DenseDecodeParams,
     schedule: Schedule,
     part: u32,
@@ -32,6 +33,7 @@ pub struct Walk<'a> {
     start: u32,
     /// First of its visible blocks that has not been given out.
     block: u32,
+    limits: PhantomData<L>,
 }
 
 /// What a part shares of a split request.
@@ -44,7 +46,14 @@ pub struct Shared {
     pub split: Split,
 }
 
-impl<'a> Walk<'a> {
+impl<L> Clone for Walk<'_, L> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
+}
+
+impl<'a, L: Limits> Walk<'a, L> {
     /// Finds the first request of `part`.
     ///
     /// # Safety
@@ -53,9 +62,9 @@ impl<'a> Walk<'a> {
     pub unsafe fn new(params: &'a DenseDecodeParams, part: u32) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
-            let schedule = cut(params);
-            let (request, start) = find(params, schedule.start(part));
-            Self { params, schedule, part, request, start, block: 0 }
+            let schedule = cut::<L>(params);
+            let (request, start) = find::<L>(params, schedule.start(part));
+            Self { params, schedule, part, request, start, block: 0, limits: PhantomData }
         }
     }
 
@@ -68,7 +77,7 @@ impl<'a> Walk<'a> {
         while self.inside() {
             // SAFETY: inside the batch.
             let length = unsafe { same_length(self.params, self.request) };
-            let visible = self.schedule.cut.visible(length);
+            let visible = visible::<L>(&self.schedule.cut, length);
             let total = visible.end - visible.start;
             let share = self.schedule.share_of(self.part, self.start, total);
             let first = share.start.max(self.block);
@@ -93,7 +102,8 @@ impl<'a> Walk<'a> {
             let (request, start) = (self.request, self.start);
             // SAFETY: inside the batch.
             let length = unsafe { same_length(self.params, request) };
-            let total = self.schedule.cut.visible_blocks(length);
+            let visible = visible::<L>(&self.schedule.cut, length);
+            let total = visible.end - visible.start;
             let share = self.schedule.share_of(self.part, start, total);
             self.advance(total);
             if share.is_empty() {
@@ -129,11 +139,11 @@ const CHUNK: u32 = 4 * 32;
 /// # Safety
 /// As for [`Walk::new`].
 #[inline(always)]
-unsafe fn cut(params: &DenseDecodeParams) -> Schedule {
+unsafe fn cut<L: Limits>(params: &DenseDecodeParams) -> Schedule {
     let (mut total, mut first) = (0, 0);
     while first < params.batch {
         // SAFETY: the caller's promise.
-        let [a, b, c, d] = unsafe { lane_costs(params, first) };
+        let [a, b, c, d] = unsafe { lane_costs::<L>(params, first) };
         total += warp::sum(a + b + c + d);
         first += CHUNK;
     }
@@ -145,11 +155,11 @@ unsafe fn cut(params: &DenseDecodeParams) -> Schedule {
 /// # Safety
 /// As for [`Walk::new`].
 #[inline(always)]
-unsafe fn find(params: &DenseDecodeParams, position: u32) -> (u32, u32) {
+unsafe fn find<L: Limits>(params: &DenseDecodeParams, position: u32) -> (u32, u32) {
     let (mut first, mut start) = (0, 0);
     while first < params.batch {
         // SAFETY: the caller's promise.
-        let [a, b, c, d] = unsafe { lane_costs(params, first) };
+        let [a, b, c, d] = unsafe { lane_costs::<L>(params, first) };
         let mine = a + b + c + d;
         let chunk = warp::sum(mine);
         if start + chunk > position {
@@ -173,17 +183,24 @@ unsafe fn find(params: &DenseDecodeParams, position: u32) -> (u32, u32) {
 
 /// Costs of the four requests from `first + 4 · lane` on, zero past the end of the batch.
 #[inline(always)]
-unsafe fn lane_costs(params: &DenseDecodeParams, first: u32) -> [u32; 4] {
+unsafe fn lane_costs<L: Limits>(params: &DenseDecodeParams, first: u32) -> [u32; 4] {
     let request = first + 4 * special::lane();
     [0, 1, 2, 3].map(|i| {
         if request + i < params.batch {
             // SAFETY: inside the batch.
             let length = unsafe { load_length(params, request + i) };
-            params.cut.cost(params.cut.visible_blocks(length))
+            let visible = visible::<L>(&params.cut, length);
+            params.cut.cost(visible.end - visible.start)
         } else {
             0
         }
     })
+}
+
+/// The blocks of a request of `length` tokens that some query token sees.
+#[inline(always)]
+fn visible<L: Limits>(cut: &Cut, length: i32) -> Range<u32> {
+    if L::LIMITED { cut.visible(length) } else { 0..schedule::blocks(length) }
 }
 
 /// Cached tokens of a request.

@@ -137,7 +137,6 @@ impl DenseDecode<'_> {
         let mut partial_lse = vec![0f32; partial_rows];
         let mut arrivals = vec![0u32; (batch * tiles) as usize];
         let [q_map, kv_map] = self.maps(&rows, batch);
-        let (kernel, run, buffers) = self.kernel();
 
         let mut memory = Memory::new();
         memory.read_only(self.q);
@@ -164,6 +163,7 @@ impl DenseDecode<'_> {
             softcap: self.softcap.map_or(0.0, |cap| self.softmax_scale / cap),
             cut: self.cut,
         };
+        let (kernel, run, buffers) = self.kernel(params.is_limited());
         let (q, kv) = (memory.tensor_map(q_map)?, memory.tensor_map(kv_map)?);
         let launch = geometry(&kernel, [tiles, self.parts, 1]).cooperative(self.parts > 1);
         let trace =
@@ -176,21 +176,38 @@ impl DenseDecode<'_> {
     }
 
     /// Its geometry, its entry point, and what no operand of its multiplies may leave.
-    fn kernel(&self) -> (Kernel, EntryPoint, Vec<Range<u32>>) {
-        match (self.variant, self.element) {
-            (Variant::Dense, ElementType::Bf16) => {
-                (launch::DENSE_DECODE_BF16, entry::dense_decode_bf16, dense_buffers())
+    fn kernel(&self, limited: bool) -> (Kernel, EntryPoint, Vec<Range<u32>>) {
+        let (kernel, run): (Kernel, EntryPoint) = match (self.variant, self.element, limited) {
+            (Variant::Dense, ElementType::Bf16, false) => {
+                (launch::DENSE_DECODE_BF16, entry::dense_decode_bf16)
             }
-            (Variant::Dense, ElementType::F16) => {
-                (launch::DENSE_DECODE_F16, entry::dense_decode_f16, dense_buffers())
+            (Variant::Dense, ElementType::F16, false) => {
+                (launch::DENSE_DECODE_F16, entry::dense_decode_f16)
             }
-            (Variant::Pair, ElementType::Bf16) => {
-                (launch::PAIR_DECODE_BF16, entry::pair_decode_bf16, pair_buffers())
+            (Variant::Pair, ElementType::Bf16, false) => {
+                (launch::PAIR_DECODE_BF16, entry::pair_decode_bf16)
             }
-            (Variant::Pair, ElementType::F16) => {
-                (launch::PAIR_DECODE_F16, entry::pair_decode_f16, pair_buffers())
+            (Variant::Pair, ElementType::F16, false) => {
+                (launch::PAIR_DECODE_F16, entry::pair_decode_f16)
             }
-        }
+            (Variant::Dense, ElementType::Bf16, true) => {
+                (launch::DENSE_DECODE_LIMITED_BF16, entry::dense_decode_limited_bf16)
+            }
+            (Variant::Dense, ElementType::F16, true) => {
+                (launch::DENSE_DECODE_LIMITED_F16, entry::dense_decode_limited_f16)
+            }
+            (Variant::Pair, ElementType::Bf16, true) => {
+                (launch::PAIR_DECODE_LIMITED_BF16, entry::pair_decode_limited_bf16)
+            }
+            (Variant::Pair, ElementType::F16, true) => {
+                (launch::PAIR_DECODE_LIMITED_F16, entry::pair_decode_limited_f16)
+            }
+        };
+        let buffers = match self.variant {
+            Variant::Dense => dense_buffers(),
+            Variant::Pair => pair_buffers(),
+        };
+        (kernel, run, buffers)
     }
 
     fn check(&self) -> Result<(), Error> {

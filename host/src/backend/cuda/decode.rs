@@ -40,7 +40,8 @@ pub(crate) fn launch_decode(
     stream: *mut c_void,
     launch: &DecodeLaunch<'_>,
 ) -> Result<()> {
-    let function = device.kernels().decode(launch.variant, launch.dtype)?;
+    let function =
+        device.kernels().decode(launch.variant, launch.params.is_limited(), launch.dtype)?;
     let current = device.make_current()?;
     let DecodeLaunch { q, kv_cache, params, .. } = *launch;
     let driver = current.driver();
