@@ -5,12 +5,14 @@
 //! move cached rows, [`Gemm`] is a matrix product.
 
 mod cache;
+mod cached;
 pub mod entry;
 mod gemm;
 pub mod micro;
 mod step;
 
 pub use cache::{AppendRows, CacheFormat, CopyBlocks, GatherRows};
+pub use cached::CachedTokens;
 pub use gemm::{Gemm, Strides, TurnedRows};
 pub use oxmla_simt::{Launch, Timing};
 pub use step::{DenseDecode, ElementType, Error};

@@ -8,12 +8,13 @@ use std::vec::Vec;
 
 use oxmla_simt::{InvalidTensorMap, Launch, Memory, Report, Swizzle, TensorMap, Trace};
 
+use super::cached::CachedTokens;
 use super::entry;
 use crate::abi::{Cut, DenseDecodeParams, Rows};
 use crate::decode::Variant;
 use crate::decode::dense::config;
 use crate::decode::pair::config as pair;
-use crate::decode::schedule::{self, BLOCK_TOKENS, Schedule};
+use crate::decode::schedule::{self, Schedule};
 use crate::launch::{self, Kernel};
 use crate::tile::swizzle::TILE_BYTES;
 
@@ -43,8 +44,8 @@ pub struct DenseDecode<'a> {
     pub block_table: &'a [i32],
     /// `[batch, s_q, h_q, 576]`, 16-byte aligned.
     pub q: &'a [u16],
-    /// `[blocks, 64, h_k, 576]`, 16-byte aligned.
-    pub kv_cache: &'a [u16],
+    /// The cache, 16-byte aligned.
+    pub kv_cache: CachedTokens<'a>,
     /// `[batch, s_q, h_q, 512]`, 16-byte aligned.
     pub out: &'a mut [u16],
     /// `[batch, h_q, s_q]`.
@@ -57,12 +58,16 @@ pub struct DenseDecode<'a> {
     pub parts: u32,
     /// How they are divided among them.
     pub cut: Cut,
-    /// Which kernel; it accepts the rows.
+    /// Which kernel, of those for 16-bit elements; it accepts the rows.
     pub variant: Variant,
 }
 
-/// Takes tensor maps of queries and cache, and parameters.
-type EntryPoint = fn(u64, u64, &DenseDecodeParams);
+/// An entry point, which takes tensor maps of queries and cache, and parameters.
+#[derive(Clone, Copy)]
+enum EntryPoint {
+    Elements(fn(u64, u64, &DenseDecodeParams)),
+    Fp8(fn(u64, [u64; 3], &DenseDecodeParams)),
+}
 
 /// Why a step did not run to its end.
 #[derive(Debug)]
@@ -134,12 +139,14 @@ impl DenseDecode<'_> {
         let mut partial_out = vec![0f32; partial_rows * config::D_LATENT as usize];
         let mut partial_lse = vec![0f32; partial_rows];
         let mut arrivals = vec![0u32; (batch * tiles) as usize];
-        let [q_map, kv_map] = self.maps(&rows, batch);
         let (kernel, run, buffers) = self.kernel();
 
         let mut memory = Memory::new();
         memory.read_only(self.q);
-        memory.read_only(self.kv_cache);
+        self.kv_cache.register(&mut memory);
+        let q = memory.tensor_map(self.queries(&rows, batch))?;
+        let maps = self.kv_cache.maps(self.h_k).into_iter();
+        let kv = maps.map(|map| memory.tensor_map(map)).collect::<Result<Vec<u64>, _>>()?;
         let params = DenseDecodeParams {
             lengths: memory.read_only(self.lengths),
             block_table: memory.read_only(self.block_table),
@@ -161,10 +168,12 @@ impl DenseDecode<'_> {
             scale_log2: self.softmax_scale * core::f32::consts::LOG2_E,
             cut: self.cut,
         };
-        let (q, kv) = (memory.tensor_map(q_map)?, memory.tensor_map(kv_map)?);
         let launch = geometry(&kernel, [tiles, self.parts, 1]).cooperative(self.parts > 1);
-        let trace =
-            configure(launch).shared_buffers(&buffers).run(&memory, || run(q, kv, &params))?;
+        let start = || match run {
+            EntryPoint::Elements(run) => run(q, kv[0], &params),
+            EntryPoint::Fp8(run) => run(q, [kv[0], kv[1], kv[2]], &params),
+        };
+        let trace = configure(launch).shared_buffers(&buffers).run(&memory, start)?;
         drop(memory);
         match arrivals.iter().position(|&count| count != 0) {
             Some(index) => Err(Error::Counter { index, count: arrivals[index] }),
@@ -174,18 +183,23 @@ impl DenseDecode<'_> {
 
     /// Its geometry, its entry point, and what no operand of its multiplies may leave.
     fn kernel(&self) -> (Kernel, EntryPoint, Vec<Range<u32>>) {
+        use EntryPoint::{Elements, Fp8};
+        if let CachedTokens::Token656(_) = self.kv_cache {
+            let entry = Fp8(entry::dense_fp8_decode_bf16);
+            return (launch::DENSE_FP8_DECODE_BF16, entry, dense_buffers());
+        }
         match (self.variant, self.element) {
             (Variant::Dense, ElementType::Bf16) => {
-                (launch::DENSE_DECODE_BF16, entry::dense_decode_bf16, dense_buffers())
+                (launch::DENSE_DECODE_BF16, Elements(entry::dense_decode_bf16), dense_buffers())
             }
             (Variant::Dense, ElementType::F16) => {
-                (launch::DENSE_DECODE_F16, entry::dense_decode_f16, dense_buffers())
+                (launch::DENSE_DECODE_F16, Elements(entry::dense_decode_f16), dense_buffers())
             }
             (Variant::Pair, ElementType::Bf16) => {
-                (launch::PAIR_DECODE_BF16, entry::pair_decode_bf16, pair_buffers())
+                (launch::PAIR_DECODE_BF16, Elements(entry::pair_decode_bf16), pair_buffers())
             }
             (Variant::Pair, ElementType::F16) => {
-                (launch::PAIR_DECODE_F16, entry::pair_decode_f16, pair_buffers())
+                (launch::PAIR_DECODE_F16, Elements(entry::pair_decode_f16), pair_buffers())
             }
         }
     }
@@ -194,11 +208,13 @@ impl DenseDecode<'_> {
         let (s_q, h_q, h_k) = (self.s_q as usize, self.h_q as usize, self.h_k as usize);
         let (batch, d_qk) = (self.lengths.len(), config::D_QK as usize);
         let rows = batch * s_q * h_q;
-        let block = BLOCK_TOKENS as usize * h_k * d_qk;
+        let block = self.kv_cache.block_len(h_k);
+        let fp8 = matches!(self.kv_cache, CachedTokens::Token656(_));
         let whole = |n: usize, of: usize| n.checked_rem(of).map_or(0, |rest| n - rest);
         let expectations = [
             ("s_q", s_q.max(1), s_q),
-            ("h_k", h_k.max(1), h_k),
+            ("h_k", if fp8 { 1 } else { h_k.max(1) }, h_k),
+            ("element", 1, usize::from(!fp8 || self.element == ElementType::Bf16)),
             ("h_q", whole(h_q, h_k).max(h_k), h_q),
             ("parts", self.parts.max(1) as usize, self.parts as usize),
             (
@@ -219,26 +235,20 @@ impl DenseDecode<'_> {
         })
     }
 
-    /// The tensor maps of `q` and `kv_cache`, as [`config`] describes them.
-    fn maps(&self, rows: &Rows, batch: u32) -> [TensorMap; 2] {
-        let [d_qk, block_tokens, s_q, h_q, h_k] =
-            [config::D_QK, BLOCK_TOKENS, self.s_q, self.h_q, self.h_k].map(u64::from);
+    /// The tensor map of `q`, as [`config`] describes it.
+    fn queries(&self, rows: &Rows, batch: u32) -> TensorMap {
+        let [d_qk, s_q, h_q] = [config::D_QK, self.s_q, self.h_q].map(u64::from);
         let [packed, groups, batch] = [rows.rows, rows.groups, batch].map(u64::from);
-        let block = block_tokens * h_k * d_qk;
-        let blocks = self.kv_cache.len() as u64 / block;
-        let map = |tensor: &[u16], others: [u64; 3], strides: [u64; 3]| TensorMap {
-            address: tensor.as_ptr() as u64,
+        let strides = [d_qk, packed * d_qk, s_q * h_q * d_qk];
+        TensorMap {
+            address: self.q.as_ptr() as u64,
             element_bytes: 2,
-            dimensions: [d_qk].into_iter().chain(others).collect(),
+            dimensions: vec![d_qk, packed, groups, batch],
             strides: strides.iter().map(|stride| 2 * stride).collect(),
-            tile: Vec::from([config::TILE, config::TILE, 1, 1]),
-            element_strides: Vec::from([1; 4]),
+            tile: vec![config::TILE, config::TILE, 1, 1],
+            element_strides: vec![1; 4],
             swizzle: Swizzle::B128,
-        };
-        [
-            map(self.q, [packed, groups, batch], [d_qk, packed * d_qk, s_q * h_q * d_qk]),
-            map(self.kv_cache, [block_tokens, h_k, blocks], [h_k * d_qk, d_qk, block]),
-        ]
+        }
     }
 }
 
