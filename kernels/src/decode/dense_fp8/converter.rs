@@ -90,7 +90,7 @@ impl Place {
         let thread = special::thread_index() - CONVERTER_WARP * 32;
         let odd = thread / 4 % 2;
         let token = 2 * (thread / PAIR_THREADS) + odd;
-        let (tile, chunk) = (thread / 8 % 2 ^ odd, thread % 4);
+        let (tile, chunk) = ((thread / 8 + odd) % 2, thread % 4);
         Self {
             token,
             source: token * UNIT_CODES + tile * TILE_CODES + chunk * CHUNK_BYTES,
@@ -158,7 +158,7 @@ impl Place {
     ) {
         let token = self.token + I * ROUND;
         // 12 tokens further, the swizzle is that of 4 further.
-        let flipped = self.target ^ I % 2 * ATOM_HALF;
+        let flipped = self.target ^ (I % 2 * ATOM_HALF);
         let target = tiles + flipped + I * ROUND * swizzle::ROW_BYTES;
         // SAFETY: inside the tile, 16-byte aligned. An odd chunk has its place beside the even one before it.
         unsafe {
