@@ -1,5 +1,5 @@
 //! A whole attention layer with random weights, in the shape of DeepSeek-V2-Lite: a prompt in two chunks, then a few
-//! tokens one by one, each from hidden states to hidden states.
+//! tokens one by one, each from hidden states to hidden states. On a GPU if there is one, else on the CPU.
 //!
 //!     cargo run --example 03_layer
 
@@ -50,7 +50,7 @@ fn make_layer(device: &Device) -> Result<MlaAttention> {
 }
 
 fn main() -> Result<()> {
-    let device = Device::cpu();
+    let device = Device::best();
     let layer = make_layer(&device)?; // one for each layer of the model
     let mut scratch = LayerScratch::new(&layer, POSITIONS)?; // one for all layers
     let rope = device.upload(&layer.config().rope.table(POSITIONS))?; // one for all layers
@@ -80,15 +80,18 @@ fn main() -> Result<()> {
         let plan = planner.plan(stream.as_ref(), step)?; // once per step
 
         let hidden = random(first as u64, chunk * HIDDEN, 1);
-        let mut out = vec![bf16::ZERO; chunk * HIDDEN];
+        let hidden = device.upload(&hidden)?;
+        let mut out = device.alloc(2 * chunk * HIDDEN)?;
         let args = Forward {
-            hidden: TensorRef::from_slice(&hidden, &[chunk, HIDDEN])?,
+            hidden: hidden.view(DType::Bf16, &[chunk, HIDDEN])?,
             kv_cache: cache.view_mut(),
             rope: rope.view(DType::F32, &[POSITIONS, ROPE_PAIRS, 2])?,
             scratch: &mut scratch,
-            out: TensorMut::from_slice(&mut out, &[chunk, HIDDEN])?,
+            out: out.view_mut(DType::Bf16, &[chunk, HIDDEN])?,
         };
         layer.forward(&planner, &plan, stream.as_ref(), args)?; // once per layer
+        stream.synchronize()?;
+        let out = out.to_vec::<bf16>()?;
         let squares: f32 = out.iter().map(|x| x.to_f32() * x.to_f32()).sum();
         let rms = (squares / out.len() as f32).sqrt();
         println!("{chunk:3} tokens from position {first:3} on: output of size {rms:.4}");

@@ -94,6 +94,7 @@ pub mod gemm;
 #[cfg(feature = "cudarc")]
 pub mod interop;
 pub mod layer;
+pub mod norm;
 pub mod plan;
 mod rope;
 mod stream;

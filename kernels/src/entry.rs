@@ -11,6 +11,8 @@ use crate::decode::dense_fp8::Codes;
 use crate::decode::{dense, dense_fp8, pair};
 use crate::gemm::abi::GemmParams;
 use crate::gemm::{self, Maps, N64, N128, N256, Pair192, Pair256};
+use crate::norm;
+use crate::norm::abi::NormParams;
 use crate::ptx::tma::{TensorMap, tensor_map_parameter};
 use crate::tile::element::{Bf16, F16};
 
@@ -220,6 +222,26 @@ pub unsafe extern "ptx-kernel" fn gather_fp8_584_bf16(params: GatherParams) {
 pub unsafe extern "ptx-kernel" fn gather_fp8_584_f16(params: GatherParams) {
     // SAFETY: the launcher's promise.
     unsafe { fp8::gather::run::<F16, Paged584>(&params) }
+}
+
+/// Rows of bf16 normalised. Grid (`norm::ctas(rows)`).
+///
+/// # Safety
+/// The launch follows `launch::NORM_BF16`; every address in `params` is valid for the sizes in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn norm_bf16(params: NormParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { norm::run::<Bf16>(&params) }
+}
+
+/// Rows of f16 normalised. Grid (`norm::ctas(rows)`).
+///
+/// # Safety
+/// As for [`norm_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn norm_f16(params: NormParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { norm::run::<F16>(&params) }
 }
 
 macro_rules! gemm_kernels {

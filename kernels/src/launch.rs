@@ -3,7 +3,7 @@
 
 use crate::cache::{self, copy};
 use crate::decode::{dense, dense_fp8, pair};
-use crate::gemm;
+use crate::{gemm, norm};
 
 /// What a kernel needs from its launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,8 @@ const fn gemm(name: &'static str, cluster: u32) -> Kernel {
     }
 }
 
-const fn cache(name: &'static str, threads: u32, ctas_per_sm: u32) -> Kernel {
+/// A kernel that loads and stores by address.
+const fn plain(name: &'static str, threads: u32, ctas_per_sm: u32) -> Kernel {
     Kernel { name, threads, ctas_per_sm, cluster: 1, tensor_maps: 0, shared_bytes: 0 }
 }
 
@@ -67,37 +68,41 @@ pub const PAIR_DECODE_BF16: Kernel = pair("pair_decode_bf16");
 /// Dense decode by pairs of CTAs over an f16 cache.
 pub const PAIR_DECODE_F16: Kernel = pair("pair_decode_f16");
 /// New tokens into a bf16 cache.
-pub const APPEND_BF16: Kernel = cache("append_bf16", cache::THREADS, cache::CTAS_PER_SM);
+pub const APPEND_BF16: Kernel = plain("append_bf16", cache::THREADS, cache::CTAS_PER_SM);
 /// New tokens into an f16 cache.
-pub const APPEND_F16: Kernel = cache("append_f16", cache::THREADS, cache::CTAS_PER_SM);
+pub const APPEND_F16: Kernel = plain("append_f16", cache::THREADS, cache::CTAS_PER_SM);
 /// Cached tokens as contiguous rows.
-pub const GATHER: Kernel = cache("gather", cache::THREADS, cache::CTAS_PER_SM);
+pub const GATHER: Kernel = plain("gather", cache::THREADS, cache::CTAS_PER_SM);
 /// Copies of whole blocks.
-pub const COPY_BLOCKS: Kernel = cache("copy_blocks", copy::THREADS, copy::CTAS_PER_SM);
+pub const COPY_BLOCKS: Kernel = plain("copy_blocks", copy::THREADS, copy::CTAS_PER_SM);
 /// New tokens, bf16, into an FP8 cache of 656 bytes a token.
 pub const APPEND_FP8_656_BF16: Kernel =
-    cache("append_fp8_656_bf16", cache::THREADS, cache::CTAS_PER_SM);
+    plain("append_fp8_656_bf16", cache::THREADS, cache::CTAS_PER_SM);
 /// New tokens, f16, into an FP8 cache of 656 bytes a token.
 pub const APPEND_FP8_656_F16: Kernel =
-    cache("append_fp8_656_f16", cache::THREADS, cache::CTAS_PER_SM);
+    plain("append_fp8_656_f16", cache::THREADS, cache::CTAS_PER_SM);
 /// New tokens, bf16, into an FP8 cache of 584 bytes a token.
 pub const APPEND_FP8_584_BF16: Kernel =
-    cache("append_fp8_584_bf16", cache::THREADS, cache::CTAS_PER_SM);
+    plain("append_fp8_584_bf16", cache::THREADS, cache::CTAS_PER_SM);
 /// New tokens, f16, into an FP8 cache of 584 bytes a token.
 pub const APPEND_FP8_584_F16: Kernel =
-    cache("append_fp8_584_f16", cache::THREADS, cache::CTAS_PER_SM);
+    plain("append_fp8_584_f16", cache::THREADS, cache::CTAS_PER_SM);
 /// Tokens of an FP8 cache of 656 bytes a token as contiguous rows, bf16.
 pub const GATHER_FP8_656_BF16: Kernel =
-    cache("gather_fp8_656_bf16", cache::THREADS, cache::CTAS_PER_SM);
+    plain("gather_fp8_656_bf16", cache::THREADS, cache::CTAS_PER_SM);
 /// Tokens of an FP8 cache of 656 bytes a token as contiguous rows, f16.
 pub const GATHER_FP8_656_F16: Kernel =
-    cache("gather_fp8_656_f16", cache::THREADS, cache::CTAS_PER_SM);
+    plain("gather_fp8_656_f16", cache::THREADS, cache::CTAS_PER_SM);
 /// Tokens of an FP8 cache of 584 bytes a token as contiguous rows, bf16.
 pub const GATHER_FP8_584_BF16: Kernel =
-    cache("gather_fp8_584_bf16", cache::THREADS, cache::CTAS_PER_SM);
+    plain("gather_fp8_584_bf16", cache::THREADS, cache::CTAS_PER_SM);
 /// Tokens of an FP8 cache of 584 bytes a token as contiguous rows, f16.
 pub const GATHER_FP8_584_F16: Kernel =
-    cache("gather_fp8_584_f16", cache::THREADS, cache::CTAS_PER_SM);
+    plain("gather_fp8_584_f16", cache::THREADS, cache::CTAS_PER_SM);
+/// Rows of bf16 normalised.
+pub const NORM_BF16: Kernel = plain("norm_bf16", norm::THREADS, norm::CTAS_PER_SM);
+/// Rows of f16 normalised.
+pub const NORM_F16: Kernel = plain("norm_f16", norm::THREADS, norm::CTAS_PER_SM);
 /// Matrix products of bf16, as `gemm::tiling::WIDTHS` lists their tiles.
 pub const GEMM_BF16: [Kernel; 5] = [
     gemm("gemm_64_bf16", 1),
@@ -126,6 +131,8 @@ pub const KERNELS: &[Kernel] = &[
     APPEND_F16,
     GATHER,
     COPY_BLOCKS,
+    NORM_BF16,
+    NORM_F16,
     GEMM_BF16[0],
     GEMM_BF16[1],
     GEMM_BF16[2],

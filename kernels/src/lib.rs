@@ -24,6 +24,7 @@ pub mod decode;
 pub mod gemm;
 pub mod launch;
 pub mod micro;
+pub mod norm;
 pub mod tile;
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]

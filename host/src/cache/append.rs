@@ -17,10 +17,11 @@ use crate::backend::sim;
 use crate::check;
 use crate::device::Device;
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::norm::RmsNorm;
 use crate::rope::ROPE_PAIRS;
 use crate::stream::StreamRef;
-use crate::tensor::{Location, TensorMut, TensorRef};
+use crate::tensor::{TensorMut, TensorRef};
 
 /// The rows of a step's new tokens, and the paged cache that they go to. All tensors are on one device.
 ///
@@ -65,15 +66,6 @@ pub enum Scales {
     PowerOfTwo,
 }
 
-/// Normalisation by the root of the mean square: `x · weight / sqrt(mean(x²) + eps)`, in f32 and rounded once.
-#[derive(Clone, Copy, Debug)]
-pub struct RmsNorm<'a> {
-    /// As wide as a latent part, and of its type: `kv_a_layernorm.weight` of a checkpoint.
-    pub weight: TensorRef<'a>,
-    /// Added to the mean square; 1e-6 for DeepSeek-V3.
-    pub eps: f32,
-}
-
 /// Writes the rows of new tokens to their slots in the cache, all requests with one launch.
 ///
 /// On a GPU the call starts the work in the order of `stream` and returns: it allocates nothing and waits for
@@ -89,20 +81,19 @@ pub struct RmsNorm<'a> {
 /// Two rows must not have the same slot: which of them stays is not said.
 ///
 /// # Errors
-/// - [`LocationMismatch`](Error::LocationMismatch) if a tensor or the stream is of another device.
-/// - [`DTypeMismatch`](Error::DTypeMismatch), [`UnsupportedDType`](Error::UnsupportedDType),
-///   [`RankMismatch`](Error::RankMismatch), [`ShapeMismatch`](Error::ShapeMismatch),
-///   [`UnknownFormat`](Error::UnknownFormat), [`OutOfRange`](Error::OutOfRange) if a tensor is not what its field
-///   says.
-/// - [`InvalidNumber`](Error::InvalidNumber) if `eps` is negative or not finite.
-/// - [`Misaligned`](Error::Misaligned), [`MisalignedStride`](Error::MisalignedStride),
-///   [`StrideMismatch`](Error::StrideMismatch) if the device cannot follow the layout of a tensor.
+/// - [`LocationMismatch`](crate::Error::LocationMismatch) if a tensor or the stream is of another device.
+/// - [`DTypeMismatch`](crate::Error::DTypeMismatch), [`UnsupportedDType`](crate::Error::UnsupportedDType),
+///   [`RankMismatch`](crate::Error::RankMismatch), [`ShapeMismatch`](crate::Error::ShapeMismatch),
+///   [`UnknownFormat`](crate::Error::UnknownFormat), [`OutOfRange`](crate::Error::OutOfRange) if a tensor is not what its field says.
+/// - [`InvalidNumber`](crate::Error::InvalidNumber) if `eps` is negative or not finite.
+/// - [`Misaligned`](crate::Error::Misaligned), [`MisalignedStride`](crate::Error::MisalignedStride),
+///   [`StrideMismatch`](crate::Error::StrideMismatch) if the device cannot follow the layout of a tensor.
 /// - On the CPU and the simulator, where lengths, offsets and ids can be read,
-///   [`NegativeLength`](Error::NegativeLength), [`LengthBeyondTable`](Error::LengthBeyondTable),
-///   [`BlockOutOfPool`](Error::BlockOutOfPool), and [`OutOfRange`](Error::OutOfRange) for offsets, and for lengths
+///   [`NegativeLength`](crate::Error::NegativeLength), [`LengthBeyondTable`](crate::Error::LengthBeyondTable),
+///   [`BlockOutOfPool`](crate::Error::BlockOutOfPool), and [`OutOfRange`](crate::Error::OutOfRange) for offsets, and for lengths
 ///   beyond the rotations. A GPU leaves such rows out, and never writes elsewhere.
 ///
-/// All of these leave the cache as it was; [`Driver`](Error::Driver) may not.
+/// All of these leave the cache as it was; [`Driver`](crate::Error::Driver) may not.
 pub fn append(device: &Device, stream: StreamRef<'_>, args: AppendRows<'_>) -> Result<()> {
     args.check(device, stream)?;
     match device {
@@ -222,17 +213,5 @@ impl AppendRows<'_> {
             eps: self.norm.map_or(0.0, |norm| norm.eps),
             power_of_two_scales: (self.scales == Scales::PowerOfTwo).into(),
         }
-    }
-}
-
-impl RmsNorm<'_> {
-    fn check(&self, location: Location, dtype: DType, latent: usize) -> Result<()> {
-        checks::tensor("weight", &self.weight, location, dtype)?;
-        check::shape("weight", self.weight.shape(), [("latent", latent)])?;
-        if self.eps.is_finite() && self.eps >= 0.0 {
-            return Ok(());
-        }
-        let (expected, got) = ("finite and at least 0", self.eps.into());
-        Err(Error::InvalidNumber { arg: "eps", expected, got })
     }
 }

@@ -23,7 +23,7 @@ pub(crate) mod checks;
 mod copy;
 mod gather;
 #[cfg(feature = "cuda")]
-mod gpu_layout;
+pub(crate) mod gpu_layout;
 mod growth;
 mod latent;
 mod layout;
@@ -34,7 +34,7 @@ mod sequence;
 mod table;
 
 pub use admission::Admission;
-pub use append::{AppendRows, RmsNorm, Scales, append};
+pub use append::{AppendRows, Scales, append};
 pub use copy::{CopyBlocks, copy_blocks};
 pub use gather::{GatherRows, gather};
 pub use growth::{Append, BlockCopy};
@@ -46,3 +46,5 @@ pub(crate) use runs::{Place, Run, index_at};
 pub use sequence::{Sequence, Slot};
 pub use table::BlockTable;
 pub(crate) use table::checked_blocks;
+
+pub use crate::norm::RmsNorm;

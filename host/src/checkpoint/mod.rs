@@ -104,7 +104,7 @@ impl Checkpoint {
             .map_err(of_layer)?;
         let tensors = LayerTensors::read(&self.index, &self.config, layer)?;
         let weights = tensors.weights().map_err(of_layer)?;
-        let (mut done, total) = (0, weights.bytes_of_rank(dtype, shard.world()));
+        let (mut done, total) = (0, weights.bytes_of_rank(device, dtype, shard.world()));
         let mut count = |bytes| {
             done += bytes;
             progress(Progress { done, total });

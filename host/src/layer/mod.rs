@@ -62,16 +62,29 @@
 //! ```
 //!
 //! # Devices
+//! On a GPU a run is eight launches in the order of its stream, six where queries are not compressed, each of them
+//! something to call by itself as well: [`gemm`](crate::gemm), [`normalise_rows`](crate::norm::normalise_rows),
+//! [`absorb`](crate::gemm::absorb), [`append`](crate::cache::append()), [`decode`](crate::decode),
+//! [`expand`](crate::gemm::expand). `q_a_proj` (or `q_proj`) and `kv_a_proj_with_mqa` read the same hidden states; they
+//! are kept as one matrix, so that one product makes both. Weights, hidden states and all that is between operations
+//! are of the layer's type, sums in f32. Nothing is allocated or waited for in a run, and it can be captured in a graph.
+//! The simulator runs the same kernels.
+//!
 //! On the CPU, products and sums are in f32 whatever the weights are. What goes into the cache is rounded to the
 //! layer's type, bf16 or f16, before its norm and after its rotation, as on a GPU; queries and what attention writes
-//! once. The simulator attends and appends, the CPU does the rest. For GPUs the matrix products have no kernel yet:
-//! [`Error::NoKernel`](crate::Error::NoKernel) says so before any weight is read.
+//! once.
 
 mod attention;
+mod checks;
 mod config;
+mod elements;
 mod forward;
 mod host;
+#[cfg(any(feature = "cuda", feature = "sim"))]
+mod kernels;
+mod operation;
 mod operations;
+mod projected;
 mod scratch;
 mod shard;
 mod weight;
@@ -80,6 +93,7 @@ mod weights;
 pub use attention::MlaAttention;
 pub use config::MlaConfig;
 pub use forward::Forward;
+pub use operation::Operation;
 pub use scratch::LayerScratch;
 pub use shard::HeadShard;
 pub use weights::{MlaWeights, QueryWeights};

@@ -1,41 +1,51 @@
 //! Memory between the operations of a layer.
 
-use super::attention::{MlaAttention, Query};
+use super::attention::MlaAttention;
+use super::projected::Projected;
 use crate::buffer::Buffer;
 use crate::check;
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::gemm::Workspace;
 use crate::tensor::byte_size;
 
 /// What a layer keeps between its operations, for steps of up to `max_tokens` tokens. Layers that run one after the
-/// other, as those of a model do, share one.
+/// other on one stream, as those of a model do, share one.
 #[derive(Debug)]
 pub struct LayerScratch {
     pub(super) dtype: DType,
     pub(super) max_tokens: usize,
     pub(super) widths: Widths,
-    /// `[tokens, q_lora_rank]`.
-    pub(super) q_compressed: Buffer,
-    /// `[tokens, heads, nope + rope]`.
-    pub(super) q: Buffer,
-    /// `[tokens, 576]`, for the cache.
-    pub(super) kv: Buffer,
+    pub(super) workspace: Workspace,
+    pub(super) buffers: Buffers,
+}
+
+/// Results of operations.
+#[derive(Debug)]
+pub(super) struct Buffers {
+    /// Of hidden states.
+    pub projected: Projected,
+    /// `[tokens, q_lora_rank]`, normalised; empty where queries are not compressed.
+    pub compressed: Buffer,
+    /// `[tokens, heads, nope + rope]`; empty where queries are not compressed.
+    pub q: Buffer,
     /// `[tokens, heads, 576]`, for attention.
-    pub(super) absorbed: Buffer,
+    pub absorbed: Buffer,
     /// `[tokens, heads, 512]`, from attention.
-    pub(super) o: Buffer,
+    pub o: Buffer,
     /// `[batch, heads, s_q] f32`, from attention.
-    pub(super) lse: Buffer,
+    pub lse: Buffer,
     /// `[tokens, heads · v]`.
-    pub(super) values: Buffer,
+    pub values: Buffer,
 }
 
 /// Elements per token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Widths {
-    pub q_compressed: usize,
+    /// 0 where queries are not compressed.
+    pub compressed: usize,
     pub q: usize,
-    pub kv: usize,
+    pub cached: usize,
     pub absorbed: usize,
     pub o: usize,
     pub heads: usize,
@@ -47,17 +57,19 @@ impl Widths {
         let (config, dims) = (&layer.config, &layer.dims);
         let heads = dims.h_q() as usize;
         Self {
-            q_compressed: match &layer.query {
-                Query::Direct(_) => 0,
-                Query::Compressed { down, .. } => down.rows(),
-            },
+            compressed: config.q_lora_rank.unwrap_or(0),
             q: heads * config.qk_head_dim(),
-            kv: dims.d_qk() as usize,
+            cached: dims.d_qk() as usize,
             absorbed: heads * dims.d_qk() as usize,
             o: heads * dims.d_v() as usize,
             heads,
             values: heads * config.v_head_dim,
         }
+    }
+
+    /// Those of what hidden states are projected to, for the query and for the cache.
+    pub const fn projected(&self) -> [usize; 2] {
+        [if self.compressed > 0 { self.compressed } else { self.q }, self.cached]
     }
 }
 
@@ -71,31 +83,19 @@ impl LayerScratch {
     /// [`Error::Driver`](crate::Error::Driver).
     pub fn new(layer: &MlaAttention, max_tokens: usize) -> Result<Self> {
         check::range("max_tokens", max_tokens as i128, 1, i32::MAX)?;
-        let (device, dtype) = (&layer.device, layer.dtype);
-        let activation = layer.operations.activation();
         let widths = Widths::of(layer);
-        let alloc = |width, dtype| device.alloc(byte_size("scratch", dtype, &[max_tokens, width])?);
-        Ok(Self {
-            dtype,
-            max_tokens,
-            widths,
-            q_compressed: alloc(widths.q_compressed, activation)?,
-            q: alloc(widths.q, activation)?,
-            kv: alloc(widths.kv, dtype)?,
-            absorbed: alloc(widths.absorbed, dtype)?,
-            o: alloc(widths.o, dtype)?,
-            lse: alloc(widths.heads, DType::F32)?,
-            values: alloc(widths.values, activation)?,
-        })
+        let workspace = Workspace::new(&layer.device)?;
+        let buffers = Buffers::new(layer, &widths, max_tokens)?;
+        Ok(Self { dtype: layer.dtype, max_tokens, widths, workspace, buffers })
     }
 
     /// Refuses a layer of other sizes than those of the layer that the scratch was made for.
     pub(super) fn check_widths(&self, layer: &Widths) -> Result<()> {
-        let Widths { q_compressed, q, kv, absorbed, o, heads, values } = self.widths;
+        let Widths { compressed, q, cached, absorbed, o, heads, values } = self.widths;
         check::axis("scratch", "heads", heads, layer.heads)?;
-        check::axis("scratch", "q_lora_rank", q_compressed, layer.q_compressed)?;
+        check::axis("scratch", "q_lora_rank", compressed, layer.compressed)?;
         check::axis("scratch", "q", q, layer.q)?;
-        check::axis("scratch", "kv", kv, layer.kv)?;
+        check::axis("scratch", "kv", cached, layer.cached)?;
         check::axis("scratch", "absorbed", absorbed, layer.absorbed)?;
         check::axis("scratch", "o", o, layer.o)?;
         check::axis("scratch", "values", values, layer.values)
@@ -110,7 +110,27 @@ impl LayerScratch {
     /// Bytes on the device.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
-        let Self { q_compressed, q, kv, absorbed, o, lse, values, .. } = self;
-        [q_compressed, q, kv, absorbed, o, lse, values].map(Buffer::len_bytes).iter().sum()
+        let Buffers { projected, compressed, q, absorbed, o, lse, values } = &self.buffers;
+        let buffers = [compressed, q, absorbed, o, lse, values].map(Buffer::len_bytes);
+        buffers.iter().sum::<usize>() + projected.len_bytes() + self.workspace.len_bytes()
+    }
+}
+
+impl Buffers {
+    fn new(layer: &MlaAttention, widths: &Widths, max_tokens: usize) -> Result<Self> {
+        let (device, dtype) = (&layer.device, layer.dtype);
+        let activation = layer.operations.activation(dtype);
+        let alloc = |width, dtype| device.alloc(byte_size("scratch", dtype, &[max_tokens, width])?);
+        let q = if widths.compressed > 0 { widths.q } else { 0 };
+        let projected = widths.projected();
+        Ok(Self {
+            projected: Projected::new(device, max_tokens, projected, [activation, dtype])?,
+            compressed: alloc(widths.compressed, activation)?,
+            q: alloc(q, activation)?,
+            absorbed: alloc(widths.absorbed, dtype)?,
+            o: alloc(widths.o, dtype)?,
+            lse: alloc(widths.heads, DType::F32)?,
+            values: alloc(widths.values, activation)?,
+        })
     }
 }

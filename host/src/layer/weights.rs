@@ -1,8 +1,11 @@
 //! The weights of a layer as they come from a checkpoint or from a runtime.
 
 use super::config::MlaConfig;
+#[cfg(feature = "checkpoint")]
+use super::operations;
 use crate::check;
 #[cfg(feature = "checkpoint")]
+use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::tensor::{Location, TensorRef};
@@ -44,21 +47,27 @@ pub enum QueryWeights<'a> {
 }
 
 impl MlaWeights<'_> {
-    /// Bytes on the device: of the heads that one of `world` ranks has, and of what every rank has.
+    /// Bytes of a layer of type `dtype` on a device: of the heads that one of `world` ranks has, and of what every rank
+    /// has.
     #[cfg(feature = "checkpoint")]
-    pub(crate) fn bytes_of_rank(&self, dtype: DType, world: usize) -> usize {
-        let bytes = |weight: &TensorRef<'_>| {
-            weight.shape().iter().product::<usize>() * weight.dtype().size()
+    pub(crate) fn bytes_of_rank(&self, device: &Device, dtype: DType, world: usize) -> usize {
+        let fixed = operations::of(device).weight_type(dtype);
+        let bytes = |weight: &TensorRef<'_>, beside: &[&TensorRef<'_>]| {
+            weight.shape().iter().product::<usize>() * kept_as(beside, fixed).size()
         };
+        let alone = |weight| bytes(weight, &[weight]);
+        let kv_a = &self.kv_a_proj_with_mqa;
         let (of_heads, of_all) = match &self.q {
-            QueryWeights::Direct { q_proj } => (bytes(q_proj), 0),
+            QueryWeights::Direct { q_proj } => {
+                (bytes(q_proj, &[q_proj, kv_a]), bytes(kv_a, &[q_proj, kv_a]))
+            }
             QueryWeights::Compressed { q_a_proj, q_a_layernorm, q_b_proj } => {
-                (bytes(q_b_proj), bytes(q_a_proj) + bytes(q_a_layernorm))
+                let hidden = bytes(q_a_proj, &[q_a_proj, kv_a]) + bytes(kv_a, &[q_a_proj, kv_a]);
+                (alone(q_b_proj), hidden + alone(q_a_layernorm))
             }
         };
-        (of_heads + bytes(&self.kv_b_proj) + bytes(&self.o_proj)) / world
+        (of_heads + alone(&self.kv_b_proj) + alone(&self.o_proj)) / world
             + of_all
-            + bytes(&self.kv_a_proj_with_mqa)
             + self.kv_a_layernorm.shape()[0] * dtype.size()
     }
 
@@ -86,6 +95,14 @@ impl MlaWeights<'_> {
         matrix("kv_b_proj", &self.kv_b_proj, keys_and_values, latent)?;
         matrix("o_proj", &self.o_proj, hidden, heads * config.v_head_dim)
     }
+}
+
+/// Type that weights are kept in which become one matrix: the one that the device wants, else their own, or f32 if they
+/// differ, which holds all of them.
+pub(super) fn kept_as(weights: &[&TensorRef<'_>], fixed: Option<DType>) -> DType {
+    let own = weights[0].dtype();
+    let same = weights.iter().all(|weight| weight.dtype() == own);
+    fixed.unwrap_or(if same { own } else { DType::F32 })
 }
 
 const DIRECT: &str = "`q_proj`";

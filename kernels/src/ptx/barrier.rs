@@ -4,6 +4,11 @@
 //! have arrived, whole warps at a time. Generic reads and writes of shared memory before an arrival are
 //! visible to every thread that the barrier releases; for the async proxy (`wgmma`, TMA) the writer adds
 //! [`super::fence::proxy_async_shared`] first.
+//!
+//! LLVM does not know that the lanes of a warp have to meet at the same instruction. `if c { … } barrier; if c { … }`
+//! with a `c` that differs among lanes it may turn into two branches with a barrier each, and the warp never comes out
+//! (seen on an H100: `docs/performance-notes.md`, M3). `cargo xtask ptx` refuses such PTX. Hide the second condition from the first
+//! ([`super::registers::opaque`]), or let the lanes meet at `warp::sync` in between.
 
 use core::arch::asm;
 

@@ -12,6 +12,8 @@ use crate::decode::dense_fp8::Codes;
 use crate::decode::{dense, dense_fp8, pair};
 use crate::gemm::abi::GemmParams;
 use crate::gemm::{self, Maps, N64, N128, N256, Pair192, Pair256};
+use crate::norm;
+use crate::norm::abi::NormParams;
 use crate::ptx::tma::TensorMapAddress;
 use crate::tile::element::{Bf16, F16};
 
@@ -116,6 +118,18 @@ pub fn gather_fp8_584_bf16(params: &GatherParams) {
 pub fn gather_fp8_584_f16(params: &GatherParams) {
     // SAFETY: the machine checks every access.
     unsafe { fp8::gather::run::<F16, Paged584>(params) }
+}
+
+/// `norm_bf16`. Grid (`norm::ctas(rows)`).
+pub fn norm_bf16(params: &NormParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { norm::run::<Bf16>(params) }
+}
+
+/// `norm_f16`. Grid (`norm::ctas(rows)`).
+pub fn norm_f16(params: &NormParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { norm::run::<F16>(params) }
 }
 
 macro_rules! gemm_kernels {

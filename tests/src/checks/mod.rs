@@ -3,7 +3,9 @@
 pub mod cached_rows;
 mod determinism;
 mod fp8;
+pub mod layers;
 mod memory;
+mod norms;
 mod planner;
 mod poison;
 pub mod products;
@@ -60,6 +62,11 @@ pub const EVERY_DEVICE: &[Check] = &[
     Check { name: "absorb", run: products::absorbed },
     Check { name: "expand", run: products::expanded },
     Check { name: "gemm-refusals", run: products::refused },
+    Check { name: "normalise", run: norms::rows },
+    Check { name: "normalise-refusals", run: norms::refused },
+    Check { name: "layer-decode", run: layers::decode },
+    Check { name: "layer-prefill", run: layers::prefill },
+    Check { name: "layer-steps", run: layers::steps },
 ];
 
 /// What a GPU must pass beside that.
@@ -73,10 +80,14 @@ pub const GPU: &[Check] = &[
     Check { name: "gemm-allocates-nothing", run: products::allocations },
     Check { name: "decode-host-time", run: host_path::time },
     Check { name: "gemm-layer-sizes", run: products::layer_sizes },
+    Check { name: "layer-graph", run: layers::replayed_steps },
+    Check { name: "layer-allocates-nothing", run: layers::allocations },
+    Check { name: "layer-model-sizes", run: layers::model_sizes },
     Check { name: "far-pool", run: far_pool::beyond_two_billion_elements },
 ];
 
-/// Those that compute-sanitizer cannot judge: it counts what the driver refuses as an error, slows the host down, and
-/// keeps a copy of all memory.
+/// Those that compute-sanitizer cannot judge: it counts what the driver refuses as an error, slows host and kernels
+/// down, and keeps a copy of all memory.
 #[cfg(feature = "gpu")]
-pub const NOT_SMALL: &[&str] = &["out-of-memory", "decode-host-time", "far-pool"];
+pub const NOT_SMALL: &[&str] =
+    &["out-of-memory", "decode-host-time", "far-pool", "layer-model-sizes"];

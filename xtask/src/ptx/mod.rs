@@ -4,6 +4,7 @@ mod assemble;
 mod budget;
 mod check;
 pub mod compile;
+mod divergence;
 mod manifest;
 pub mod module;
 pub mod nightly;
@@ -84,6 +85,7 @@ impl Assembled {
     }
 
     fn usage(&self) -> Result<usage::Kernels> {
+        divergence::check(&self.ptx).with_context(|| self.ptx_path.display().to_string())?;
         usage::parse(&self.report).with_context(|| self.ptx_path.display().to_string())
     }
 

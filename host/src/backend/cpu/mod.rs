@@ -6,9 +6,11 @@ mod fp8;
 mod half_float;
 pub(crate) mod matrix;
 pub(crate) mod memory;
+pub(crate) mod norm;
 mod oracle;
 mod problem;
 pub(crate) mod product;
+pub(crate) mod rows;
 mod softmax;
 
 use half::{bf16, f16};

@@ -6,8 +6,7 @@ use oxmla_kernels::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
 use oxmla_kernels::cache::{copy, ctas};
 
 use super::device::CudaDevice;
-use super::launch::Launch;
-use super::module::Function;
+use super::launch::start;
 use crate::cache::CacheFormat;
 use crate::dtype::DType;
 use crate::error::Result;
@@ -52,21 +51,4 @@ pub(crate) fn launch_copy_blocks(
 ) -> Result<()> {
     let grid = [copies, copy::ctas_per_block(params.vectors), 1];
     start(device, stream, device.kernels().copy_blocks(), grid, params)
-}
-
-/// Launches a kernel that takes `params` and nothing else, unless there is nothing to do.
-fn start<P>(
-    device: &CudaDevice,
-    stream: *mut c_void,
-    function: Function,
-    grid: [u32; 3],
-    params: &P,
-) -> Result<()> {
-    if grid.contains(&0) {
-        return Ok(());
-    }
-    let current = device.make_current()?;
-    let launch = Launch { function, grid, programmatic: false, cooperative: false };
-    // SAFETY: the parameters, as the kernel declares them; the driver only reads through the pointer.
-    unsafe { launch.start(&current, stream, [(&raw const *params).cast_mut().cast()]) }
 }

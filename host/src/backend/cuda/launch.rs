@@ -3,6 +3,7 @@
 use std::ptr::null_mut;
 
 use super::context::Current;
+use super::device::CudaDevice;
 use super::driver::{Handle, LaunchAttribute, LaunchConfig};
 use super::module::Function;
 use crate::error::Result;
@@ -62,6 +63,23 @@ impl Launch {
             (true, true) => ([programmatic, cooperative], 2),
         }
     }
+}
+
+/// Launches a kernel that takes `params` and nothing else, unless there is nothing to do.
+pub(super) fn start<P>(
+    device: &CudaDevice,
+    stream: Handle,
+    function: Function,
+    grid: [u32; 3],
+    params: &P,
+) -> Result<()> {
+    if grid.contains(&0) {
+        return Ok(());
+    }
+    let current = device.make_current()?;
+    let launch = Launch { function, grid, programmatic: false, cooperative: false };
+    // SAFETY: the parameters, as the kernel declares them; the driver only reads through the pointer.
+    unsafe { launch.start(&current, stream, [(&raw const *params).cast_mut().cast()]) }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! | `device`, `info`, `module` | a GPU: primary context, what it says about itself, the kernels |
 //! | `buffer`, `stream`, `staging` | memory, streams, copies in stream order |
 //! | `tensor_map`, `launch`, `decode` | one decode |
-//! | `cache` | launches that move cached rows |
+//! | `cache`, `norm`, `gemm` | launches of what a layer needs beside attention |
 //! | `graph`, `event` | work replayed, and its time |
 //! | `program` | kernels of a program's own: the command line's micro-benchmarks |
 //! | `foreign` | what programs have that work with a GPU already: their context, their memory |
@@ -38,6 +38,7 @@ mod info;
 mod launch;
 mod lazy;
 mod module;
+mod norm;
 #[cfg(feature = "cli")]
 pub mod program;
 mod staging;
@@ -50,5 +51,6 @@ pub(crate) use decode::{DecodeLaunch, launch_decode};
 pub use device::{CudaDevice, MemoryInfo};
 pub(crate) use gemm::launch_gemm;
 pub use info::CudaInfo;
+pub(crate) use norm::launch_norm;
 pub(crate) use staging::upload;
 pub use stream::CudaStream;

@@ -11,7 +11,7 @@ use oxmla_kernels::launch::{
     APPEND_BF16, APPEND_F16, APPEND_FP8_584_BF16, APPEND_FP8_584_F16, APPEND_FP8_656_BF16,
     APPEND_FP8_656_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16, DENSE_FP8_DECODE_BF16,
     GATHER, GATHER_FP8_584_BF16, GATHER_FP8_584_F16, GATHER_FP8_656_BF16, GATHER_FP8_656_F16,
-    GEMM_BF16, GEMM_F16, Kernel, PAIR_DECODE_BF16, PAIR_DECODE_F16,
+    GEMM_BF16, GEMM_F16, Kernel, NORM_BF16, NORM_F16, PAIR_DECODE_BF16, PAIR_DECODE_F16,
 };
 
 use super::driver::{
@@ -52,6 +52,7 @@ pub(super) struct Kernels {
     gather_fp8_656: PerType,
     gather_fp8_584: PerType,
     copy_blocks: Function,
+    norm: PerType,
     /// In the order of [`WIDTHS`].
     gemm_bf16: [Function; WIDTHS.len()],
     gemm_f16: [Function; WIDTHS.len()],
@@ -92,6 +93,7 @@ impl Kernels {
             gather_fp8_656: per_type(&GATHER_FP8_656_BF16, &GATHER_FP8_656_F16)?,
             gather_fp8_584: per_type(&GATHER_FP8_584_BF16, &GATHER_FP8_584_F16)?,
             copy_blocks: function(&COPY_BLOCKS)?,
+            norm: per_type(&NORM_BF16, &NORM_F16)?,
             gemm_bf16: functions(&GEMM_BF16)?,
             gemm_f16: functions(&GEMM_F16)?,
             _module: module,
@@ -123,6 +125,11 @@ impl Kernels {
             DType::F16 => Ok(self.gemm_f16[tiling.kernel()]),
             got => Err(Error::UnsupportedDType { arg: "x", got }),
         }
+    }
+
+    /// The kernel that normalises rows of elements of type `dtype`.
+    pub(super) const fn norm(&self, dtype: DType) -> Result<Function> {
+        self.norm.of("x", dtype)
     }
 
     /// The kernel that appends rows of type `rows` to a cache.

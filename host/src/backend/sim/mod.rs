@@ -5,6 +5,7 @@
 //! than the CPU backend, and follows any strides.
 
 pub(crate) mod cache;
+pub(crate) mod norm;
 mod packed;
 pub(crate) mod product;
 

@@ -3,14 +3,14 @@
 use rayon::prelude::*;
 
 use super::rotate::{D_ROPE, rotate, turns};
-use super::rows;
 use crate::backend::cpu::matrix::{Matrix, multiply};
+use crate::backend::cpu::rows;
 use crate::layer::operations::Tokens;
 use crate::rope::ROPE_PAIRS;
 use crate::tensor::{TensorMut, TensorRef};
 
 /// `absorbed [tokens, heads, 576]`: of each head `q_nope · W_UK`, then the rotated rest of
-/// `q [tokens, heads, nope + 64]`; `w_uk [heads · nope, 512]`. 0 for tokens without position.
+/// `q [tokens, heads, nope + 64]`; `w_uk [heads, 512, nope]`. 0 for tokens without position.
 pub fn absorb(
     tokens: &Tokens<'_>,
     q: &TensorRef<'_>,
@@ -24,7 +24,7 @@ pub fn absorb(
         .collect();
     (0..q.shape()[1]).into_par_iter().for_each(|head| {
         let nopes = load_head(q, head, nope);
-        let projected = product(&nopes, nope, &load_weight(w_uk, head, nope), false);
+        let projected = product(&nopes, nope, &load_weight(w_uk, head));
         let mut row = vec![0.0; latent + D_ROPE];
         for (token, turns) in turns.iter().enumerate() {
             row.fill(0.0);
@@ -40,12 +40,12 @@ pub fn absorb(
     });
 }
 
-/// `values [tokens, heads, v] = o · W_UVᵀ` head by head: `o [tokens, heads, 512]`, `w_uv [heads · v, 512]`.
+/// `values [tokens, heads, v] = o · W_UVᵀ` head by head: `o [tokens, heads, 512]`, `w_uv [heads, v, 512]`.
 pub fn expand(o: &TensorRef<'_>, w_uv: &TensorRef<'_>, values: &TensorMut<'_>) {
     let (latent, v) = (o.shape()[2], values.shape()[2]);
     (0..o.shape()[1]).into_par_iter().for_each(|head| {
         let latents = load_head(o, head, latent);
-        let product = product(&latents, latent, &load_weight(w_uv, head, v), true);
+        let product = product(&latents, latent, &load_weight(w_uv, head));
         for (token, row) in product.chunks_exact(v).enumerate() {
             // SAFETY: a row of the result; no other iteration has the same head and token.
             unsafe { rows::store(values, [token, head, 0], row) };
@@ -63,26 +63,22 @@ fn load_head(tensor: &TensorRef<'_>, head: usize, width: usize) -> Vec<f32> {
     elements
 }
 
-/// A head's rows of a weight.
-fn load_weight(weight: &TensorRef<'_>, head: usize, rows: usize) -> Vec<f32> {
-    let columns = weight.shape()[1];
+/// A head's matrix of a weight `[heads, rows, columns]`.
+fn load_weight(weight: &TensorRef<'_>, head: usize) -> Vec<f32> {
+    let [rows, columns] = [weight.shape()[1], weight.shape()[2]];
     let mut elements = vec![0.0; rows * columns];
     for (row, to) in elements.chunks_exact_mut(columns).enumerate() {
         // SAFETY: a row of the weight.
-        unsafe { rows::load(weight, [head * rows + row, 0], to) };
+        unsafe { rows::load(weight, [head, row, 0], to) };
     }
     elements
 }
 
-/// `x · weight`, or `x · weightᵀ`; rows of `x` have `width` elements.
-fn product(x: &[f32], width: usize, weight: &[f32], transposed: bool) -> Vec<f32> {
-    let (tokens, other) = (x.len() / width, weight.len() / width);
-    let weight = if transposed {
-        Matrix::row_major(weight, other, width, width).transposed()
-    } else {
-        Matrix::row_major(weight, width, other, other)
-    };
-    let mut to = vec![0.0; tokens * other];
+/// `x · weightᵀ`; rows of both have `width` elements.
+fn product(x: &[f32], width: usize, weight: &[f32]) -> Vec<f32> {
+    let (tokens, outputs) = (x.len() / width, weight.len() / width);
+    let weight = Matrix::row_major(weight, outputs, width, width).transposed();
+    let mut to = vec![0.0; tokens * outputs];
     multiply(&mut to, Matrix::row_major(x, tokens, width, width), weight, false);
     to
 }

@@ -1,16 +1,16 @@
 //! The operations of a layer on the CPU: in f32, on all threads of rayon's pool.
 
 mod heads;
-mod norm;
 mod project;
 mod rotate;
-mod rows;
 
-use super::operations::{Norm, Operations, Tokens};
-use super::weight::Weight;
+use super::config::MlaConfig;
+use super::forward::Forward;
+use super::operations::{Operations, Run};
+use crate::backend::cpu::norm;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::stream::StreamRef;
+use crate::norm::RmsNorm;
 use crate::tensor::{TensorMut, TensorRef};
 
 /// The CPU.
@@ -18,47 +18,64 @@ use crate::tensor::{TensorMut, TensorRef};
 pub struct Host;
 
 impl Operations for Host {
-    fn activation(&self) -> DType {
+    fn activation(&self, _: DType) -> DType {
         DType::F32
+    }
+
+    fn weight_type(&self, _: DType) -> Option<DType> {
+        None
+    }
+
+    fn check_config(&self, _: &MlaConfig) -> Result<()> {
+        Ok(())
+    }
+
+    fn check_tensors(&self, _: DType, _: &Forward<'_>) -> Result<()> {
+        Ok(())
     }
 
     fn project(
         &self,
-        _: StreamRef<'_>,
+        _: &Run<'_>,
         x: TensorRef<'_>,
-        weight: &Weight,
+        weight: TensorRef<'_>,
         y: TensorMut<'_>,
     ) -> Result<()> {
-        project::project(&x, &weight.view(), &y);
+        project::project(&x, &weight, &y);
         Ok(())
     }
 
-    fn normalise(&self, _: StreamRef<'_>, x: TensorMut<'_>, norm: Norm<'_>) -> Result<()> {
-        norm::normalise_rows(&x, norm);
+    fn normalise(
+        &self,
+        _: &Run<'_>,
+        x: TensorRef<'_>,
+        norm: RmsNorm<'_>,
+        y: TensorMut<'_>,
+    ) -> Result<()> {
+        norm::normalise_rows(&x, &norm.weight, norm.eps, &y);
         Ok(())
     }
 
     fn absorb(
         &self,
-        _: StreamRef<'_>,
-        tokens: &Tokens<'_>,
+        run: &Run<'_>,
         q: TensorRef<'_>,
-        w_uk: &Weight,
+        w_uk: TensorRef<'_>,
         rope: TensorRef<'_>,
         absorbed: TensorMut<'_>,
     ) -> Result<()> {
-        heads::absorb(tokens, &q, &w_uk.view(), &rope, &absorbed);
+        heads::absorb(&run.tokens, &q, &w_uk, &rope, &absorbed);
         Ok(())
     }
 
     fn expand(
         &self,
-        _: StreamRef<'_>,
+        _: &Run<'_>,
         o: TensorRef<'_>,
-        w_uv: &Weight,
+        w_uv: TensorRef<'_>,
         values: TensorMut<'_>,
     ) -> Result<()> {
-        heads::expand(&o, &w_uv.view(), &values);
+        heads::expand(&o, &w_uv, &values);
         Ok(())
     }
 }

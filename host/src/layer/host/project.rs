@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::rows;
 use crate::backend::cpu::matrix::{Matrix, multiply};
+use crate::backend::cpu::rows;
 use crate::tensor::{TensorMut, TensorRef};
 
 /// Rows of the weight that are widened together: enough for the product to run at full speed, few enough

@@ -1,6 +1,6 @@
 //! Rotary embedding of the rotary part of a row.
 
-use super::rows;
+use crate::backend::cpu::rows;
 use crate::rope::ROPE_PAIRS;
 use crate::tensor::TensorRef;
 

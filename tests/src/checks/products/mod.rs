@@ -3,7 +3,7 @@
 mod heads;
 #[cfg(feature = "gpu")]
 mod host_path;
-mod operand;
+pub(super) mod operand;
 mod plain;
 mod refusals;
 

@@ -21,6 +21,8 @@ mod micro;
 mod nvml;
 mod record;
 mod report;
+#[cfg(feature = "cuda")]
+mod step;
 mod suite;
 mod timing;
 mod tokens;
@@ -85,6 +87,9 @@ enum Command {
     /// Measure how long the matrix products of a layer take
     #[cfg(feature = "cuda")]
     Gemm(gemm::Args),
+    /// Measure one decode step of a stack of DeepSeek-V3's attention layers, and what it is made of
+    #[cfg(feature = "cuda")]
+    Step(step::Args),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -140,6 +145,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
         Some(Command::Cache(args)) => cache::run(args, out),
         #[cfg(feature = "cuda")]
         Some(Command::Gemm(args)) => gemm::run(args, out),
+        #[cfg(feature = "cuda")]
+        Some(Command::Step(args)) => step::run(args, out),
         _ => run_decode(args, out),
     }
 }

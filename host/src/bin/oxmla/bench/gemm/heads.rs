@@ -7,12 +7,12 @@ use oxmla_kernels::gemm::abi::Shape;
 use super::measure::{Bench, copies};
 use crate::bench::micro::row::Row;
 
-const HEADS: [u32; 2] = [16, 128];
+pub const HEADS: [u32; 2] = [16, 128];
 const TOKENS: [u32; 8] = [1, 2, 8, 16, 64, 128, 256, 512];
-const NOPE: u32 = 128;
-const LATENT: u32 = 512;
-const ROPE: u32 = 64;
-const VALUES: u32 = 128;
+pub const NOPE: u32 = 128;
+pub const LATENT: u32 = 512;
+pub const ROPE: u32 = 64;
+pub const VALUES: u32 = 128;
 /// Tokens of every request.
 const LENGTH: usize = 4096;
 

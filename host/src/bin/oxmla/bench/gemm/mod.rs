@@ -2,7 +2,9 @@
 
 mod heads;
 mod measure;
+mod operands;
 mod projections;
+mod tilings;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -43,7 +45,7 @@ enum Name {
     Absorb,
     /// Out of latent space, W_UV
     Expand,
-    /// The projections in every cut that the kernels know, beside the one that is chosen
+    /// The products, without the rotation, in every cut that the kernels know, beside the one that is chosen
     Tilings,
 }
 
@@ -62,7 +64,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
             Name::Projections => projections::run(&bench)?,
             Name::Absorb => heads::absorb(&bench)?,
             Name::Expand => heads::expand(&bench)?,
-            Name::Tilings => projections::tilings(&bench)?,
+            Name::Tilings => tilings::run(&bench)?,
         };
         row::print(&rows, out)?;
         if let Some(path) = &args.json {

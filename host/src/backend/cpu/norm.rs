@@ -3,21 +3,26 @@
 use rayon::prelude::*;
 
 use super::rows;
-use crate::layer::operations::Norm;
-use crate::tensor::TensorMut;
+use crate::tensor::{TensorMut, TensorRef};
 
-/// Normalises each row of `x [tokens, width]`.
-pub fn normalise_rows(x: &TensorMut<'_>, norm: Norm<'_>) {
-    // SAFETY: a weight that the layer has made.
-    let weight = unsafe { rows::load_matrix(&norm.weight.view()) };
+/// Normalises each row of `x [rows, width]` into `y`: any types of floats, the weight `[width]` as well.
+pub(crate) fn normalise_rows(
+    x: &TensorRef<'_>,
+    weight: &TensorRef<'_>,
+    eps: f32,
+    y: &TensorMut<'_>,
+) {
+    let mut weights = vec![0.0; x.shape()[1]];
+    // SAFETY: checked by the caller.
+    unsafe { rows::load(weight, [0], &mut weights) };
     (0..x.shape()[0]).into_par_iter().for_each_init(
-        || vec![0.0; weight.len()],
-        |row, token| {
-            // SAFETY: a row of the tensor; no other iteration has the same.
+        || vec![0.0; weights.len()],
+        |elements, row| {
+            // SAFETY: a row of each tensor; no other iteration has the same.
             unsafe {
-                rows::load(&x.as_ref(), [token, 0], row);
-                normalise(row, &weight, norm.eps);
-                rows::store(x, [token, 0], row);
+                rows::load(x, [row, 0], elements);
+                normalise(elements, &weights, eps);
+                rows::store(y, [row, 0], elements);
             }
         },
     );
