@@ -3,12 +3,14 @@
 
 /// The value of a code.
 pub fn to_f32(code: u8) -> f32 {
-    let sign = if code & 0x80 == 0 { 1.0 } else { -1.0 };
-    let (exponent, fraction) = (i32::from(code >> 3 & 15), f32::from(code & 7) / 8.0);
-    match (exponent, code & 7) {
-        (15, 7) => f32::NAN,
-        (0, _) => sign * fraction * 2f32.powi(-6),
-        _ => sign * (1.0 + fraction) * 2f32.powi(exponent - 7),
+    const NAN: u8 = 0x7f;
+    /// From f32's bias of exponents to that of e4m3: 2^(127 − 7).
+    const BIAS: f32 = f32::from_bits((127 + 120) << 23);
+    let sign = u32::from(code & 0x80) << 24;
+    match code & 0x7f {
+        NAN => f32::NAN,
+        // Exponent and fraction are where f32 has them, but for the bias; subnormal numbers become such.
+        bits => f32::from_bits(sign | u32::from(bits) << 20) * BIAS,
     }
 }
 

@@ -118,34 +118,72 @@ fn copies_of_no_block_are_named() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn dense_decode_has_no_kernel() -> Result<()> {
-    let device = Device::cpu();
-    let (dims, layout) = (MlaDims::new(1, 1)?, CacheLayout::fp8(Fp8Format::Token656, BLOCK_SIZE)?);
+/// A step of one request of one token, over a cache of that shape.
+fn attend(device: &Device, dtype: DType, kv_cache: TensorRef<'_>) -> Result<Vec<bf16>> {
     let config = PlannerConfig {
-        dims,
-        dtype: DType::Bf16,
+        dims: MlaDims::new(1, 1)?,
+        dtype,
         max_batch: 1,
         max_blocks_per_sequence: 1,
         max_s_q: 1,
         blocks_in_cache: 1,
     };
-    let mut planner = Planner::new(&device, config)?;
+    let mut planner = Planner::new(device, config)?;
     let block_table = TensorRef::from_slice(&[0], &[1, 1])?;
     let step = Step { lengths: &[1], block_table, s_q: 1, mask: Mask::None };
     let plan = planner.plan(StreamRef::cpu(), step)?;
-    let (q, cache) = (vec![bf16::ONE; 576], bytes(layout, 1));
-    let (mut out, mut lse) = (vec![bf16::ZERO; 512], [0f32]);
-    let args = Decode {
-        q: TensorRef::from_slice(&q, &[1, 1, 1, 576])?,
-        kv_cache: TensorRef::from_slice(&cache, &layout.shape(1))?,
-        out: TensorMut::from_slice(&mut out, &[1, 1, 1, 512])?,
-        lse: TensorMut::from_slice(&mut lse, &[1, 1, 1])?,
-        softmax_scale: 1.0,
-        softcap: None,
+    let (q, mut out, mut lse) = (vec![0u16; 576], vec![0u16; 512], [0f32]);
+    let (q_address, out_address) = (q.as_ptr() as u64, out.as_mut_ptr() as u64);
+    // SAFETY: both tensors outlive the call, and nobody else uses them before its end.
+    let (q, out_view) = unsafe {
+        let (rows, columns) = ([1, 1, 1, 576], [1, 1, 1, 512]);
+        (
+            TensorRef::from_raw(q_address, dtype, &rows, &[576, 576, 576, 1], Location::Host)?,
+            TensorMut::from_raw(out_address, dtype, &columns, &[512, 512, 512, 1], Location::Host)?,
+        )
     };
-    let error = decode(&planner, &plan, StreamRef::cpu(), args).unwrap_err();
-    let operation = "dense decode over an FP8 cache";
-    assert_eq!(error, Error::NoKernel { operation, device: device.name().to_owned() });
+    let lse = TensorMut::from_slice(&mut lse, &[1, 1, 1])?;
+    let args = Decode { q, kv_cache, out: out_view, lse, softmax_scale: 1.0, softcap: None };
+    decode(&planner, &plan, StreamRef::cpu(), args)?;
+    Ok(out.into_iter().map(bf16::from_bits).collect())
+}
+
+/// The output of a single token is its latent part, dequantised.
+#[test]
+fn dense_decode_gives_what_was_stored() -> Result<()> {
+    let layout = CacheLayout::fp8(Fp8Format::Token656, BLOCK_SIZE)?;
+    let mut cache = bytes(layout, 1);
+    cache.fill(0xff);
+    cache[..512].fill(0x38);
+    for (group, scale) in [0.5f32, 1.0, 2.0, 3.0].into_iter().enumerate() {
+        cache[512 + 4 * group..][..4].copy_from_slice(&scale.to_le_bytes());
+    }
+    cache[528..656].fill(0);
+    for device in [Device::cpu(), Device::oracle()] {
+        let out = attend(&device, DType::Bf16, TensorRef::from_slice(&cache, &layout.shape(1))?)?;
+        for (group, scale) in [0.5, 1.0, 2.0, 3.0].into_iter().enumerate() {
+            assert_eq!(out[128 * group..][..128], [bf16::from_f32(scale); 128]);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn caches_that_dense_decode_has_no_kernel_for() -> Result<()> {
+    let device = Device::cpu();
+    let no_kernel = |operation| Error::NoKernel { operation, device: device.name().to_owned() };
+    let refused = |dtype, cache: &[u8], shape: &[usize; 4]| {
+        attend(&device, dtype, TensorRef::from_slice(cache, shape)?)
+    };
+    let paged = CacheLayout::fp8(Fp8Format::Paged584, BLOCK_SIZE)?;
+    let error = no_kernel("dense decode over an FP8 cache of 584 bytes a token");
+    assert_eq!(refused(DType::Bf16, &bytes(paged, 1), &paged.shape(1)), Err(error));
+    let layout = CacheLayout::fp8(Fp8Format::Token656, BLOCK_SIZE)?;
+    let error = no_kernel("dense decode of f16 queries over an FP8 cache");
+    assert_eq!(refused(DType::F16, &bytes(layout, 1), &layout.shape(1)), Err(error));
+    let error = Error::UnknownFormat { arg: "kv_cache", got: 600 };
+    assert_eq!(refused(DType::Bf16, &[0; 64 * 600], &[1, 64, 1, 600]), Err(error));
+    let error = Error::ShapeMismatch { arg: "kv_cache", axis: "blocks", expected: 1, got: 2 };
+    assert_eq!(refused(DType::Bf16, &bytes(layout, 2), &layout.shape(2)), Err(error));
     Ok(())
 }

@@ -8,7 +8,7 @@ use half::{bf16, f16};
 use oxmla_kernels::abi::Cut;
 use oxmla_kernels::decode::Variant;
 use oxmla_kernels::launch::{DENSE_DECODE_BF16, DENSE_DECODE_F16};
-use oxmla_kernels::simulate::{DenseDecode, ElementType};
+use oxmla_kernels::simulate::{CachedTokens, DenseDecode, ElementType};
 use oxmla_simt::Trace;
 
 const USAGE: &str = "usage: timeline dense_decode_bf16|dense_decode_f16 [FILE.svg]";
@@ -50,7 +50,7 @@ fn simulate(element: ElementType) -> Result<Trace, Box<dyn Error>> {
         lengths: &[512],
         block_table: &[0, 1, 2, 3, 4, 5, 6, 7],
         q: &q,
-        kv_cache: &kv_cache,
+        kv_cache: CachedTokens::Elements(&kv_cache),
         out: &mut out,
         lse: &mut lse,
         softmax_scale: 576f32.powf(-0.5),

@@ -148,7 +148,17 @@ const _: () = assert!(size_of::<DenseDecodeParams>() == 12 * 8 + 16 * 4);
 
 #[cfg(test)]
 mod tests {
-    use super::Rows;
+    use bytemuck::Zeroable;
+
+    use super::{Cut, DenseDecodeParams, Rows};
+
+    #[test]
+    fn a_window_or_a_soft_cap_limits_a_step() {
+        let plain = DenseDecodeParams { cut: Cut::balanced(5), ..DenseDecodeParams::zeroed() };
+        assert!(!plain.is_limited());
+        assert!(DenseDecodeParams { softcap: 0.01, ..plain }.is_limited());
+        assert!(DenseDecodeParams { cut: Cut::fixed(2).within(4096, 1), ..plain }.is_limited());
+    }
 
     /// Every (token, head) pair is packed exactly once, whatever the number of KV heads.
     #[test]

@@ -8,7 +8,8 @@ use crate::attention::limits::{Limited, Plain};
 use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
 use crate::cache::fp8::{self, Paged584, Token656};
 use crate::cache::{append, copy, gather as rows};
-use crate::decode::{dense, pair};
+use crate::decode::dense_fp8::Codes;
+use crate::decode::{dense, dense_fp8, pair};
 use crate::gemm::abi::GemmParams;
 use crate::gemm::{self, Maps, N64, N128, N256, Pair192, Pair256};
 use crate::norm;
@@ -47,6 +48,29 @@ pub unsafe extern "ptx-kernel" fn dense_decode_f16(
     let kv = tensor_map_parameter!("dense_decode_f16_param_1");
     // SAFETY: the launcher's promise.
     unsafe { dense::run::<F16, Plain>(q, kv, &params) }
+}
+
+/// Dense decode over an FP8 cache of 656 bytes a token, bf16. Grid (tiles, parts).
+///
+/// # Safety
+/// The launch follows `launch::DENSE_FP8_DECODE_BF16`; the maps are encoded as `decode::dense_fp8::config` says; else as
+/// for [`dense_decode_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn dense_fp8_decode_bf16(
+    _q: TensorMap,
+    _codes: TensorMap,
+    _scales: TensorMap,
+    _rope: TensorMap,
+    params: DenseDecodeParams,
+) {
+    let q = tensor_map_parameter!("dense_fp8_decode_bf16_param_0");
+    let kv = Codes {
+        codes: tensor_map_parameter!("dense_fp8_decode_bf16_param_1"),
+        scales: tensor_map_parameter!("dense_fp8_decode_bf16_param_2"),
+        rope: tensor_map_parameter!("dense_fp8_decode_bf16_param_3"),
+    };
+    // SAFETY: the launcher's promise.
+    unsafe { dense_fp8::run::<Bf16>(q, &kv, &params) }
 }
 
 /// Dense decode by pairs of CTAs, bf16. Grid (tiles, parts), an even number of tiles for each list of rows.

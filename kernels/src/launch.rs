@@ -2,7 +2,7 @@
 //! launch bounds) and what the host passes to the driver. One table, so that the two never disagree.
 
 use crate::cache::{self, copy};
-use crate::decode::{dense, pair};
+use crate::decode::{dense, dense_fp8, pair};
 use crate::{gemm, norm};
 
 /// What a kernel needs from its launch.
@@ -33,6 +33,10 @@ const fn dense(name: &'static str) -> Kernel {
     }
 }
 
+const fn dense_fp8(name: &'static str) -> Kernel {
+    Kernel { tensor_maps: 4, shared_bytes: dense_fp8::config::SHARED_BYTES, ..dense(name) }
+}
+
 const fn pair(name: &'static str) -> Kernel {
     Kernel { cluster: pair::config::CTAS, shared_bytes: pair::config::SHARED_BYTES, ..dense(name) }
 }
@@ -57,6 +61,8 @@ const fn plain(name: &'static str, threads: u32, ctas_per_sm: u32) -> Kernel {
 pub const DENSE_DECODE_BF16: Kernel = dense("dense_decode_bf16");
 /// Dense decode over an f16 cache.
 pub const DENSE_DECODE_F16: Kernel = dense("dense_decode_f16");
+/// Dense decode over an FP8 cache of 656 bytes a token, bf16.
+pub const DENSE_FP8_DECODE_BF16: Kernel = dense_fp8("dense_fp8_decode_bf16");
 /// Dense decode by pairs of CTAs over a bf16 cache.
 pub const PAIR_DECODE_BF16: Kernel = pair("pair_decode_bf16");
 /// Dense decode by pairs of CTAs over an f16 cache.
@@ -126,6 +132,7 @@ pub const GEMM_F16: [Kernel; 5] = [
 pub const KERNELS: &[Kernel] = &[
     DENSE_DECODE_BF16,
     DENSE_DECODE_F16,
+    DENSE_FP8_DECODE_BF16,
     PAIR_DECODE_BF16,
     PAIR_DECODE_F16,
     DENSE_DECODE_LIMITED_BF16,

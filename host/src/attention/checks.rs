@@ -1,12 +1,13 @@
 //! Checks of the tensors that every device makes.
 
 use super::Decode;
-use crate::cache::BLOCK_SIZE;
+use crate::cache::{BLOCK_SIZE, CacheFormat, Fp8Format, checks as cached};
 use crate::check;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::plan::{DecodePlan, Planner};
 use crate::stream::StreamRef;
+use crate::tensor::TensorRef;
 
 /// Refuses tensors that are not those of the plan, on its device.
 pub fn check(
@@ -25,11 +26,8 @@ pub fn check(
     check::location("lse", lse.location(), device)?;
 
     check::dtype("q", q.dtype(), config.dtype)?;
-    if kv_cache.dtype() == DType::U8 {
-        let device = planner.device().name().to_owned();
-        return Err(Error::NoKernel { operation: "dense decode over an FP8 cache", device });
-    }
-    check::dtype("kv_cache", kv_cache.dtype(), config.dtype)?;
+    let limited = plan.mask().window().is_some() || softcap.is_some();
+    let format = cache_format(planner, kv_cache, limited)?;
     check::dtype("out", out.dtype(), config.dtype)?;
     check::dtype("lse", lse.dtype(), DType::F32)?;
 
@@ -42,7 +40,8 @@ pub fn check(
     let blocks = ("blocks", config.blocks_in_cache);
     let block_size = ("block_size", BLOCK_SIZE);
     check::shape("q", q.shape(), [batch, s_q, h_q, d_qk])?;
-    check::shape("kv_cache", kv_cache.shape(), [blocks, block_size, h_k, d_qk])?;
+    let width = ("d_qk", format.width());
+    check::shape("kv_cache", kv_cache.shape(), [blocks, block_size, h_k, width])?;
     check::shape("out", out.shape(), [batch, s_q, h_q, d_v])?;
     check::shape("lse", lse.shape(), [batch, h_q, s_q])?;
 
@@ -65,4 +64,25 @@ fn check_softcap(softcap: Option<f32>, softmax_scale: f32) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// The format of the cache: elements of the planner's type, or an FP8 format that there is a kernel for. `limited` if
+/// there is a window or a soft cap.
+fn cache_format(planner: &Planner, kv_cache: &TensorRef<'_>, limited: bool) -> Result<CacheFormat> {
+    let dtype = planner.config().dtype;
+    if kv_cache.dtype() != DType::U8 {
+        check::dtype("kv_cache", kv_cache.dtype(), dtype)?;
+        return Ok(CacheFormat::Elements(dtype));
+    }
+    let format = cached::cache(kv_cache, planner.device().location())?;
+    let missing = match (format, dtype) {
+        (CacheFormat::Fp8(Fp8Format::Paged584), _) => {
+            "dense decode over an FP8 cache of 584 bytes a token"
+        }
+        (_, DType::F16) => "dense decode of f16 queries over an FP8 cache",
+        _ if limited => "dense decode with a window or a soft cap over an FP8 cache",
+        _ => return Ok(format),
+    };
+    let device = planner.device().name().to_owned();
+    Err(Error::NoKernel { operation: missing, device })
 }

@@ -15,15 +15,16 @@ use crate::plan::{DecodePlan, Planner};
 use crate::stream::StreamRef;
 use crate::tensor::{TensorMut, TensorRef};
 
-/// The tensors of one layer's decode attention. All are on the planner's device; queries, cache and output
-/// have the planner's type.
+/// The tensors of one layer's decode attention. All are on the planner's device; queries, output and the cache, if it
+/// is none in an FP8 format, have the planner's type.
 #[derive(Debug)]
 pub struct Decode<'a> {
     /// Queries, with W_UK absorbed and the rotary part last: `[batch, s_q, h_q, 576]`.
     pub q: TensorRef<'a>,
-    /// Cached rows: `[blocks, 64, h_k, 576]`, as many blocks as the planner was told. Rows that no request
-    /// of the plan has may hold anything, NaN included, and so may rows that are before the windows of all its query
-    /// tokens.
+    /// Cached rows: `[blocks, 64, h_k, 576]`, as many blocks as the planner was told; or, for bf16 queries and one KV
+    /// head, `[blocks, 64, 1, 656]` bytes of [`Fp8Format::Token656`](crate::cache::Fp8Format::Token656), whose elements
+    /// then count as [`gather`](crate::cache::gather) gives them in bf16. Rows that no request of the plan has may hold
+    /// anything, NaN included, and so may rows that are before the windows of all its query tokens.
     pub kv_cache: TensorRef<'a>,
     /// The output, in latent space: `[batch, s_q, h_q, 512]`. 0 for a query token that sees nothing.
     pub out: TensorMut<'a>,
@@ -57,7 +58,9 @@ pub struct Decode<'a> {
 ///   [`StrideMismatch`](crate::Error::StrideMismatch), [`OutOfRange`](crate::Error::OutOfRange) if the device
 ///   cannot follow its layout.
 /// - [`InvalidScale`](crate::Error::InvalidScale), [`InvalidSoftcap`](crate::Error::InvalidSoftcap).
-/// - [`NoKernel`](crate::Error::NoKernel) over an FP8 cache.
+/// - [`UnknownFormat`](crate::Error::UnknownFormat) if the cache is of bytes, and a token has neither 656 nor 584.
+/// - [`NoKernel`](crate::Error::NoKernel) over an FP8 cache of 584 bytes a token, and over any for f16 queries, a window
+///   or a soft cap.
 ///
 /// All of these and [`Simulation`](crate::Error::Simulation) leave the output as it was;
 /// [`Driver`](crate::Error::Driver) may not.

@@ -106,7 +106,7 @@ impl CacheLayout {
     /// Blocks of `block_size` tokens of a model with one KV head, in an FP8 format.
     ///
     /// [`append`](super::append()), [`gather`](super::gather()) and [`copy_blocks`](super::copy_blocks()) take such a
-    /// cache; [`decode`](crate::decode()) has no kernel for it yet.
+    /// cache; [`decode`](crate::decode()) takes [`Fp8Format::Token656`] with bf16 queries.
     ///
     /// # Errors
     /// [`Error::UnsupportedBlockSize`] if a block is not of 64 tokens.

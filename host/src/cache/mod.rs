@@ -19,7 +19,7 @@
 
 mod admission;
 mod append;
-mod checks;
+pub(crate) mod checks;
 mod copy;
 mod gather;
 #[cfg(feature = "cuda")]

@@ -1,11 +1,12 @@
 //! Decode attention: few query tokens per request, against everything the request has cached.
 //!
 //! `schedule` divides the cached tokens among CTAs, `walk` follows it on the device; `dense` computes each
-//! piece; `merge` brings the pieces of requests together that were split, at the end of the same kernel.
+//! piece, `dense_fp8` does so over a cache in FP8; `merge` brings the pieces of requests together that were split, at the end of the same kernel.
 
 use crate::abi::Rows;
 
 pub mod dense;
+pub mod dense_fp8;
 pub mod merge;
 pub mod pair;
 pub mod schedule;

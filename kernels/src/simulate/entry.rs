@@ -1,15 +1,16 @@
 //! The entry points of `entry`, for a launch of the SIMT machine (`oxmla_simt::Launch`).
 //!
 //! Geometry comes from [`crate::launch`], as on the device. Tensor maps are addresses that
-//! `oxmla_simt::Memory::tensor_map` gave out, of the maps that [`crate::decode::dense::config`]
-//! and [`crate::gemm::config`] describe.
+//! `oxmla_simt::Memory::tensor_map` gave out, of the maps that [`crate::decode::dense::config`],
+//! [`crate::decode::dense_fp8::config`] and [`crate::gemm::config`] describe.
 
 use crate::abi::DenseDecodeParams;
 use crate::attention::limits::{Limited, Plain};
 use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
 use crate::cache::fp8::{self, Paged584, Token656};
 use crate::cache::{append, copy, gather as rows};
-use crate::decode::{dense, pair};
+use crate::decode::dense_fp8::Codes;
+use crate::decode::{dense, dense_fp8, pair};
 use crate::gemm::abi::GemmParams;
 use crate::gemm::{self, Maps, N64, N128, N256, Pair192, Pair256};
 use crate::norm;
@@ -27,6 +28,13 @@ pub fn dense_decode_bf16(q: u64, kv: u64, params: &DenseDecodeParams) {
 pub fn dense_decode_f16(q: u64, kv: u64, params: &DenseDecodeParams) {
     // SAFETY: the machine checks every access.
     unsafe { dense::run::<F16, Plain>(TensorMapAddress(q), TensorMapAddress(kv), params) }
+}
+
+/// `dense_fp8_decode_bf16`, with the maps of codes, scales and rope parts. Grid (tiles, parts).
+pub fn dense_fp8_decode_bf16(q: u64, kv: [u64; 3], params: &DenseDecodeParams) {
+    let [codes, scales, rope] = kv.map(TensorMapAddress);
+    // SAFETY: the machine checks every access.
+    unsafe { dense_fp8::run::<Bf16>(TensorMapAddress(q), &Codes { codes, scales, rope }, params) }
 }
 
 /// `pair_decode_bf16`. Grid (tiles, parts), an even number of tiles for each list of rows.

@@ -5,6 +5,7 @@
 //! move cached rows, [`Gemm`] is a matrix product, and [`NormRows`] normalises rows.
 
 mod cache;
+mod cached;
 pub mod entry;
 mod gemm;
 pub mod micro;
@@ -12,6 +13,7 @@ mod norm;
 mod step;
 
 pub use cache::{AppendRows, CacheFormat, CopyBlocks, GatherRows};
+pub use cached::CachedTokens;
 pub use gemm::{Gemm, Strides, TurnedRows};
 pub use norm::NormRows;
 pub use oxmla_simt::{Launch, Timing};

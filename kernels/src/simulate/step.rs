@@ -8,12 +8,13 @@ use std::vec::Vec;
 
 use oxmla_simt::{InvalidTensorMap, Launch, Memory, Report, Swizzle, TensorMap, Trace};
 
+use super::cached::CachedTokens;
 use super::entry;
 use crate::abi::{Cut, DenseDecodeParams, Rows};
 use crate::decode::Variant;
 use crate::decode::dense::config;
 use crate::decode::pair::config as pair;
-use crate::decode::schedule::{BLOCK_TOKENS, Schedule};
+use crate::decode::schedule::Schedule;
 use crate::launch::{self, Kernel};
 use crate::tile::swizzle::TILE_BYTES;
 
@@ -43,8 +44,8 @@ pub struct DenseDecode<'a> {
     pub block_table: &'a [i32],
     /// `[batch, s_q, h_q, 576]`, 16-byte aligned.
     pub q: &'a [u16],
-    /// `[blocks, 64, h_k, 576]`, 16-byte aligned.
-    pub kv_cache: &'a [u16],
+    /// The cache, 16-byte aligned.
+    pub kv_cache: CachedTokens<'a>,
     /// `[batch, s_q, h_q, 512]`, 16-byte aligned.
     pub out: &'a mut [u16],
     /// `[batch, h_q, s_q]`.
@@ -59,12 +60,19 @@ pub struct DenseDecode<'a> {
     pub parts: u32,
     /// How they are divided among them, and how many tokens a window leaves.
     pub cut: Cut,
-    /// Which kernel; it accepts the rows.
+    /// Which kernel, of those for 16-bit elements; it accepts the rows.
     pub variant: Variant,
 }
 
-/// Takes tensor maps of queries and cache, and parameters.
-type EntryPoint = fn(u64, u64, &DenseDecodeParams);
+/// An entry point over a cache of elements.
+type ElementsEntry = fn(u64, u64, &DenseDecodeParams);
+
+/// An entry point, which takes tensor maps of queries and cache, and parameters.
+#[derive(Clone, Copy)]
+enum EntryPoint {
+    Elements(ElementsEntry),
+    Fp8(fn(u64, [u64; 3], &DenseDecodeParams)),
+}
 
 /// Why a step did not run to its end.
 #[derive(Debug)]
@@ -136,11 +144,14 @@ impl DenseDecode<'_> {
         let mut partial_out = vec![0f32; partial_rows * config::D_LATENT as usize];
         let mut partial_lse = vec![0f32; partial_rows];
         let mut arrivals = vec![0u32; (batch * tiles) as usize];
-        let [q_map, kv_map] = self.maps(&rows, batch);
+        let (kernel, run, buffers) = self.kernel();
 
         let mut memory = Memory::new();
         memory.read_only(self.q);
-        memory.read_only(self.kv_cache);
+        self.kv_cache.register(&mut memory);
+        let q = memory.tensor_map(self.queries(&rows, batch))?;
+        let maps = self.kv_cache.maps(self.h_k).into_iter();
+        let kv = maps.map(|map| memory.tensor_map(map)).collect::<Result<Vec<u64>, _>>()?;
         let params = DenseDecodeParams {
             lengths: memory.read_only(self.lengths),
             block_table: memory.read_only(self.block_table),
@@ -163,11 +174,12 @@ impl DenseDecode<'_> {
             softcap: self.softcap.map_or(0.0, |cap| self.softmax_scale / cap),
             cut: self.cut,
         };
-        let (kernel, run, buffers) = self.kernel(params.is_limited());
-        let (q, kv) = (memory.tensor_map(q_map)?, memory.tensor_map(kv_map)?);
         let launch = geometry(&kernel, [tiles, self.parts, 1]).cooperative(self.parts > 1);
-        let trace =
-            configure(launch).shared_buffers(&buffers).run(&memory, || run(q, kv, &params))?;
+        let start = || match run {
+            EntryPoint::Elements(run) => run(q, kv[0], &params),
+            EntryPoint::Fp8(run) => run(q, [kv[0], kv[1], kv[2]], &params),
+        };
+        let trace = configure(launch).shared_buffers(&buffers).run(&memory, start)?;
         drop(memory);
         match arrivals.iter().position(|&count| count != 0) {
             Some(index) => Err(Error::Counter { index, count: arrivals[index] }),
@@ -176,49 +188,62 @@ impl DenseDecode<'_> {
     }
 
     /// Its geometry, its entry point, and what no operand of its multiplies may leave.
-    fn kernel(&self, limited: bool) -> (Kernel, EntryPoint, Vec<Range<u32>>) {
-        let (kernel, run): (Kernel, EntryPoint) = match (self.variant, self.element, limited) {
-            (Variant::Dense, ElementType::Bf16, false) => {
-                (launch::DENSE_DECODE_BF16, entry::dense_decode_bf16)
-            }
-            (Variant::Dense, ElementType::F16, false) => {
-                (launch::DENSE_DECODE_F16, entry::dense_decode_f16)
-            }
-            (Variant::Pair, ElementType::Bf16, false) => {
-                (launch::PAIR_DECODE_BF16, entry::pair_decode_bf16)
-            }
-            (Variant::Pair, ElementType::F16, false) => {
-                (launch::PAIR_DECODE_F16, entry::pair_decode_f16)
-            }
-            (Variant::Dense, ElementType::Bf16, true) => {
-                (launch::DENSE_DECODE_LIMITED_BF16, entry::dense_decode_limited_bf16)
-            }
-            (Variant::Dense, ElementType::F16, true) => {
-                (launch::DENSE_DECODE_LIMITED_F16, entry::dense_decode_limited_f16)
-            }
-            (Variant::Pair, ElementType::Bf16, true) => {
-                (launch::PAIR_DECODE_LIMITED_BF16, entry::pair_decode_limited_bf16)
-            }
-            (Variant::Pair, ElementType::F16, true) => {
-                (launch::PAIR_DECODE_LIMITED_F16, entry::pair_decode_limited_f16)
-            }
-        };
+    fn kernel(&self) -> (Kernel, EntryPoint, Vec<Range<u32>>) {
+        if let CachedTokens::Token656(_) = self.kv_cache {
+            let entry = EntryPoint::Fp8(entry::dense_fp8_decode_bf16);
+            return (launch::DENSE_FP8_DECODE_BF16, entry, dense_buffers());
+        }
+        let (kernel, run): (Kernel, ElementsEntry) =
+            match (self.variant, self.element, self.is_limited()) {
+                (Variant::Dense, ElementType::Bf16, false) => {
+                    (launch::DENSE_DECODE_BF16, entry::dense_decode_bf16)
+                }
+                (Variant::Dense, ElementType::F16, false) => {
+                    (launch::DENSE_DECODE_F16, entry::dense_decode_f16)
+                }
+                (Variant::Pair, ElementType::Bf16, false) => {
+                    (launch::PAIR_DECODE_BF16, entry::pair_decode_bf16)
+                }
+                (Variant::Pair, ElementType::F16, false) => {
+                    (launch::PAIR_DECODE_F16, entry::pair_decode_f16)
+                }
+                (Variant::Dense, ElementType::Bf16, true) => {
+                    (launch::DENSE_DECODE_LIMITED_BF16, entry::dense_decode_limited_bf16)
+                }
+                (Variant::Dense, ElementType::F16, true) => {
+                    (launch::DENSE_DECODE_LIMITED_F16, entry::dense_decode_limited_f16)
+                }
+                (Variant::Pair, ElementType::Bf16, true) => {
+                    (launch::PAIR_DECODE_LIMITED_BF16, entry::pair_decode_limited_bf16)
+                }
+                (Variant::Pair, ElementType::F16, true) => {
+                    (launch::PAIR_DECODE_LIMITED_F16, entry::pair_decode_limited_f16)
+                }
+            };
         let buffers = match self.variant {
             Variant::Dense => dense_buffers(),
             Variant::Pair => pair_buffers(),
         };
-        (kernel, run, buffers)
+        (kernel, EntryPoint::Elements(run), buffers)
+    }
+
+    /// As [`DenseDecodeParams::is_limited`].
+    const fn is_limited(&self) -> bool {
+        self.cut.reach != u32::MAX || self.softcap.is_some()
     }
 
     fn check(&self) -> Result<(), Error> {
         let (s_q, h_q, h_k) = (self.s_q as usize, self.h_q as usize, self.h_k as usize);
         let (batch, d_qk) = (self.lengths.len(), config::D_QK as usize);
         let rows = batch * s_q * h_q;
-        let block = BLOCK_TOKENS as usize * h_k * d_qk;
+        let block = self.kv_cache.block_len(h_k);
+        let fp8 = matches!(self.kv_cache, CachedTokens::Token656(_));
         let whole = |n: usize, of: usize| n.checked_rem(of).map_or(0, |rest| n - rest);
         let expectations = [
             ("s_q", s_q.max(1), s_q),
-            ("h_k", h_k.max(1), h_k),
+            ("h_k", if fp8 { 1 } else { h_k.max(1) }, h_k),
+            ("element", 1, usize::from(!fp8 || self.element == ElementType::Bf16)),
+            ("window or soft cap", 0, usize::from(fp8 && self.is_limited())),
             ("h_q", whole(h_q, h_k).max(h_k), h_q),
             ("parts", self.parts.max(1) as usize, self.parts as usize),
             (
@@ -239,26 +264,20 @@ impl DenseDecode<'_> {
         })
     }
 
-    /// The tensor maps of `q` and `kv_cache`, as [`config`] describes them.
-    fn maps(&self, rows: &Rows, batch: u32) -> [TensorMap; 2] {
-        let [d_qk, block_tokens, s_q, h_q, h_k] =
-            [config::D_QK, BLOCK_TOKENS, self.s_q, self.h_q, self.h_k].map(u64::from);
+    /// The tensor map of `q`, as [`config`] describes it.
+    fn queries(&self, rows: &Rows, batch: u32) -> TensorMap {
+        let [d_qk, s_q, h_q] = [config::D_QK, self.s_q, self.h_q].map(u64::from);
         let [packed, groups, batch] = [rows.rows, rows.groups, batch].map(u64::from);
-        let block = block_tokens * h_k * d_qk;
-        let blocks = self.kv_cache.len() as u64 / block;
-        let map = |tensor: &[u16], others: [u64; 3], strides: [u64; 3]| TensorMap {
-            address: tensor.as_ptr() as u64,
+        let strides = [d_qk, packed * d_qk, s_q * h_q * d_qk];
+        TensorMap {
+            address: self.q.as_ptr() as u64,
             element_bytes: 2,
-            dimensions: [d_qk].into_iter().chain(others).collect(),
+            dimensions: vec![d_qk, packed, groups, batch],
             strides: strides.iter().map(|stride| 2 * stride).collect(),
-            tile: Vec::from([config::TILE, config::TILE, 1, 1]),
-            element_strides: Vec::from([1; 4]),
+            tile: vec![config::TILE, config::TILE, 1, 1],
+            element_strides: vec![1; 4],
             swizzle: Swizzle::B128,
-        };
-        [
-            map(self.q, [packed, groups, batch], [d_qk, packed * d_qk, s_q * h_q * d_qk]),
-            map(self.kv_cache, [block_tokens, h_k, blocks], [h_k * d_qk, d_qk, block]),
-        ]
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The dense decode kernel, run thread by thread in the SIMT machine and compared with f64.
 
+mod fp8;
 mod injected;
 mod pair;
 mod problem;
@@ -7,7 +8,7 @@ mod window;
 
 use oxmla_kernels::abi::Cut;
 use oxmla_kernels::decode::Variant;
-use oxmla_kernels::simulate::{DenseDecode, ElementType, Error};
+use oxmla_kernels::simulate::{CachedTokens, DenseDecode, ElementType, Error};
 use oxmla_simt::{Event, Timing};
 use problem::{Problem, Shape};
 
@@ -154,7 +155,7 @@ fn arguments_are_checked() {
             lengths: &[0],
             block_table: &[0],
             q: &q,
-            kv_cache: &cache,
+            kv_cache: CachedTokens::Elements(&cache),
             out: &mut out,
             lse: &mut lse,
             softmax_scale: 1.0,
@@ -175,5 +176,6 @@ fn arguments_are_checked() {
     assert_eq!(refused(|step| step.h_k = 0), "h_k");
     assert_eq!(refused(|step| step.parts = 0), "parts");
     assert_eq!(refused(|step| step.lengths = &[]), "lengths");
-    assert_eq!(refused(|step| step.kv_cache = &[]), "kv_cache");
+    assert_eq!(refused(|step| step.kv_cache = CachedTokens::Token656(&[])), "element");
+    assert_eq!(refused(|step| step.kv_cache = CachedTokens::Elements(&[])), "kv_cache");
 }

@@ -2,8 +2,9 @@
 
 use half::{bf16, f16};
 use oxmla_kernels::abi::Cut;
+use oxmla_kernels::cache::fp8::Fp8Format;
 use oxmla_kernels::decode::Variant;
-use oxmla_kernels::simulate::{DenseDecode, ElementType, Error};
+use oxmla_kernels::simulate::{CachedTokens, DenseDecode, ElementType, Error};
 use oxmla_simt::{Launch, Timing, Trace};
 
 const D_QK: usize = 576;
@@ -28,6 +29,8 @@ pub struct Problem {
     q: Tensor,
     /// `[blocks, 64, h_k, 576]`.
     cache: Tensor,
+    /// The cache that `cache` was dequantised from.
+    codes: Option<Vec<u8>>,
     table: Vec<i32>,
     blocks_per_request: usize,
     pub scale: f32,
@@ -38,6 +41,7 @@ pub struct Problem {
 }
 
 /// 16-bit floats: bits and values.
+#[derive(Clone)]
 struct Tensor {
     bits: Vec<u16>,
     values: Vec<f64>,
@@ -60,6 +64,16 @@ fn value(element: ElementType, bits: u16) -> f64 {
         ElementType::Bf16 => bf16::from_bits(bits).to_f64(),
         ElementType::F16 => f16::from_bits(bits).to_f64(),
     }
+}
+
+/// The value of an e4m3 code that is a number.
+fn e4m3(code: u8) -> f32 {
+    let (exponent, fraction) = (code >> 3 & 15, f32::from(code & 7));
+    let magnitude = match exponent {
+        0 => fraction * 2f32.powi(-9),
+        _ => (8.0 + fraction) * 2f32.powi(i32::from(exponent) - 10),
+    };
+    if code & 0x80 == 0 { magnitude } else { -magnitude }
 }
 
 /// `out [batch, s_q, h_q, 512]`, `lse [batch, h_q, s_q]`.
@@ -101,6 +115,7 @@ impl Problem {
             element,
             q,
             cache,
+            codes: None,
             table,
             blocks_per_request,
             scale,
@@ -129,6 +144,41 @@ impl Problem {
         self
     }
 
+    /// A problem over an FP8 cache. Codes and scales that no request may read are NaN.
+    pub fn fp8(shape: Shape, seed: u64) -> Self {
+        assert_eq!(shape.h_k, 1, "the format has one KV head");
+        let mut problem = Self::new(shape, ElementType::Bf16, seed);
+        let mut rng = fastrand::Rng::with_seed(!seed);
+        let mut codes = Vec::new();
+        for row in 0..problem.cache.bits.len() / D_QK {
+            let bits = &mut problem.cache.bits[row * D_QK..][..D_QK];
+            if bf16::from_bits(bits[0]).is_nan() {
+                codes.resize(codes.len() + Fp8Format::Token656.bytes_per_token() as usize, 0xff);
+                continue;
+            }
+            let latent: Vec<u8> =
+                (0..D_V).map(|_| rng.u8(0..0x7f) | u8::from(rng.bool()) << 7).collect();
+            let scales: [f32; 4] = [(); 4].map(|()| (0.5 + rng.f32()) / 448.0);
+            for (d, &code) in latent.iter().enumerate() {
+                bits[d] = bf16::from_f32(e4m3(code) * scales[d / 128]).to_bits();
+            }
+            codes.extend(latent);
+            codes.extend(scales.iter().flat_map(|scale| scale.to_le_bytes()));
+            codes.extend(bits[D_V..].iter().flat_map(|bits| bits.to_le_bytes()));
+        }
+        let values = problem.cache.bits.iter().map(|&bits| value(ElementType::Bf16, bits));
+        problem.cache.values = values.collect();
+        problem.codes = Some(codes);
+        problem
+    }
+
+    /// The same over the 16-bit elements that the codes of an FP8 cache stand for.
+    pub fn dequantised(&self) -> Self {
+        let (shape, table) = (self.shape.clone(), self.table.clone());
+        let (q, cache) = (self.q.clone(), self.cache.clone());
+        Self { shape, q, cache, codes: None, table, ..*self }
+    }
+
     /// Runs the kernel.
     pub fn run(&self, seed: u64, timing: Timing) -> Result<Outcome, Error> {
         self.run_as(|launch| launch.seed(seed).timing(timing)).map(|(outcome, _)| outcome)
@@ -148,7 +198,10 @@ impl Problem {
             lengths,
             block_table: &self.table,
             q: &self.q.bits,
-            kv_cache: &self.cache.bits,
+            kv_cache: match &self.codes {
+                Some(codes) => CachedTokens::Token656(codes),
+                None => CachedTokens::Elements(&self.cache.bits),
+            },
             out: &mut out,
             lse: &mut lse,
             softmax_scale: self.scale,

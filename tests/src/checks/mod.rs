@@ -57,6 +57,7 @@ pub const EVERY_DEVICE: &[Check] = &[
     Check { name: "fp8-append-out-of-place", run: fp8::rows_without_a_place },
     Check { name: "fp8-gather", run: fp8::gathered_rows },
     Check { name: "fp8-copy-blocks", run: fp8::copied_blocks },
+    Check { name: "fp8-decode", run: fp8::decoded },
     Check { name: "gemm", run: products::small },
     Check { name: "absorb", run: products::absorbed },
     Check { name: "expand", run: products::expanded },

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use oxmla::{Planner, decode};
+use oxmla::{DType, Decode, Error, Planner, TensorRef, decode};
 use oxmla_tests::case::Case;
 use oxmla_tests::checks::{Check, host_path};
 use oxmla_tests::suite::Suite;
@@ -55,5 +55,37 @@ fn no_call_is_wasted() -> Result<()> {
     assert_eq!((contexts, maps), (1, 2));
     assert!(launches >= 1);
     assert_eq!(all, contexts + maps + launches);
+    Ok(())
+}
+
+/// Over an FP8 cache it is three maps of the cache in the place of one. Blocks must be aligned.
+#[test]
+fn fp8_takes_two_maps_more() -> Result<()> {
+    let fake = Fake::driver();
+    let mut session = session()?;
+    let mut scene = session.scene(&Case::default())?;
+    let config = scene.planner_config()?;
+    let mut planner = Planner::new(session.device(), config)?;
+    let plan = planner.plan(session.stream().as_ref(), scene.step()?)?;
+    let blocks = config.blocks_in_cache;
+    let cache = session.device().alloc((blocks + 1) * 64 * 656)?;
+    let mut attend = |gap: usize| -> Result<oxmla::Result<()>> {
+        let (shape, strides) = ([blocks, 64, 1, 656], [64 * 656 + gap, 656, 656, 1]);
+        let (address, location) = (cache.address(), cache.location());
+        // SAFETY: inside the buffer, for as long as it is borrowed.
+        let kv_cache =
+            unsafe { TensorRef::from_raw(address, DType::U8, &shape, &strides, location)? };
+        let args = Decode { kv_cache, ..scene.args()? };
+        Ok(decode(&planner, &plan, session.stream().as_ref(), args))
+    };
+    for gap in [0, 16] {
+        let before = ["cuTensorMapEncodeTiled", "cuLaunchKernelEx"].map(|name| fake.calls(name));
+        attend(gap)??;
+        let after = ["cuTensorMapEncodeTiled", "cuLaunchKernelEx"].map(|name| fake.calls(name));
+        assert_eq!([after[0] - before[0], after[1] - before[1]], [4, 1]);
+    }
+    let error = attend(8)?.expect_err("the stride is not a multiple of 16");
+    let (axis, got) = ("blocks", 64 * 656 + 8);
+    assert_eq!(error, Error::MisalignedStride { arg: "kv_cache", axis, required: 16, got });
     Ok(())
 }

@@ -8,11 +8,12 @@ use std::ptr;
 
 use rayon::prelude::*;
 
+use super::fp8;
 use super::half_float::HalfFloat;
 use super::matrix::{Matrix, multiply};
 use super::problem::Problem;
 use super::softmax::OnlineSoftmax;
-use crate::cache::BLOCK_SIZE;
+use crate::cache::{BLOCK_SIZE, CacheFormat};
 use crate::tensor::{TensorMut, TensorRef};
 
 /// Heads of a unit: enough for matrix products to run at full speed, few enough that a step of one request
@@ -116,9 +117,7 @@ fn attend<T: HalfFloat>(
         let tokens = (visible.end - position).min(BLOCK_SIZE - first);
         for (offset, row) in (first..).zip(k.chunks_exact_mut(D_QK).take(tokens)) {
             // SAFETY: a row of the cache.
-            unsafe {
-                load::<T>(&problem.args.kv_cache, [block as usize, offset, unit.kv_head], row)
-            };
+            unsafe { load_cached::<T>(problem, [block as usize, offset, unit.kv_head], row) };
         }
         multiply(p, q, Matrix::row_major(k, tokens, D_QK, D_QK).transposed(), false);
         if let Some(cap) = softcap {
@@ -144,6 +143,23 @@ fn store<T: HalfFloat>(problem: &Problem<'_>, unit: &Unit, softmax: &OnlineSoftm
         unsafe {
             save::<T>(&problem.args.out, [request, token, head], o);
             ptr::with_exposed_provenance_mut::<f32>(at).write(lse);
+        }
+    }
+}
+
+/// Widens a row of the cache.
+///
+/// # Safety
+/// `row` has 576 elements; `index` is block, token and KV head of the cache.
+unsafe fn load_cached<T: HalfFloat>(problem: &Problem<'_>, index: [usize; 3], row: &mut [f32]) {
+    let kv_cache = &problem.args.kv_cache;
+    match problem.format {
+        // SAFETY: the caller's promise.
+        CacheFormat::Elements(_) => unsafe { load::<T>(kv_cache, index, row) },
+        CacheFormat::Fp8(format) => {
+            // SAFETY: the caller's promise.
+            let values = unsafe { fp8::row::<T>(format, kv_cache, index[0], index[1]) };
+            row.iter_mut().zip(values).for_each(|(to, value)| *to = value.to_f32());
         }
     }
 }

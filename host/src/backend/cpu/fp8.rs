@@ -5,7 +5,9 @@ use std::ptr;
 use half::bf16;
 use oxmla_kernels::cache::fp8::{Fp8Format, LARGEST, LEAST_SCALE, ScaleType};
 
+use super::half_float::HalfFloat;
 use crate::e4m3;
+use crate::tensor::TensorRef;
 
 /// Rope elements.
 const ROPE: usize = 64;
@@ -96,6 +98,21 @@ pub unsafe fn dequantise(format: Fp8Format, block: usize, token: usize) -> Vec<f
         tiles.flat_map(|(tile, scale)| tile.iter().map(move |&code| e4m3::to_f32(code) * scale));
     let rope = bytes(rope, 2 * ROPE).chunks_exact(2);
     latent.chain(rope.map(|pair| bf16::from_le_bytes([pair[0], pair[1]]).to_f32())).collect()
+}
+
+/// The values of a token of a cache, rounded to `T`: what `gather` would give.
+///
+/// # Safety
+/// The cache is readable and of that format, `block` and `token` are inside.
+pub unsafe fn row<T: HalfFloat>(
+    format: Fp8Format,
+    kv_cache: &TensorRef<'_>,
+    block: usize,
+    token: usize,
+) -> impl Iterator<Item = T> {
+    // SAFETY: the caller's promise.
+    let values = unsafe { dequantise(format, kv_cache.address_at([block]), token) };
+    values.into_iter().map(T::from_f32)
 }
 
 /// Addresses of the latent part, the scales and the rope part of a token.

@@ -4,8 +4,10 @@ use std::ptr;
 
 use rayon::prelude::*;
 
+use super::fp8;
 use super::half_float::HalfFloat;
 use super::problem::Problem;
+use crate::cache::CacheFormat;
 use crate::plan::Mask;
 use crate::tensor::TensorRef;
 
@@ -36,7 +38,7 @@ fn attend<T: HalfFloat>(problem: &Problem<'_>, row: &Row) -> (Vec<f64>, f64) {
     let cached = |position: usize, d| {
         let block = ids[position / 64] as usize;
         // SAFETY: `d` is at most 576, the width of the cache's rows.
-        unsafe { values::<T>(&problem.args.kv_cache, [block, position % 64, kv_head], d) }
+        unsafe { cached_values::<T>(problem, [block, position % 64, kv_head], d) }
     };
     // SAFETY: the width of the queries.
     let q = unsafe { values::<T>(&problem.args.q, [row.request, row.token, row.head], d_qk) };
@@ -89,6 +91,27 @@ fn store<T: HalfFloat>(problem: &Problem<'_>, row: &Row, out: &[f64], lse: f64) 
     let at = problem.args.lse.address_at([request, head, token]);
     // SAFETY: an element of the LSE, which no other row has.
     unsafe { ptr::with_exposed_provenance_mut::<f32>(at).write(lse as f32) };
+}
+
+/// The first `len` values of a row of the cache.
+///
+/// # Safety
+/// `len` is 576 at most; `index` is block, token and KV head of the cache.
+unsafe fn cached_values<T: HalfFloat>(
+    problem: &Problem<'_>,
+    index: [usize; 3],
+    len: usize,
+) -> Vec<f64> {
+    let kv_cache = &problem.args.kv_cache;
+    match problem.format {
+        // SAFETY: the caller's promise.
+        CacheFormat::Elements(_) => unsafe { values::<T>(kv_cache, index, len) }.collect(),
+        CacheFormat::Fp8(format) => {
+            // SAFETY: the caller's promise.
+            let row = unsafe { fp8::row::<T>(format, kv_cache, index[0], index[1]) };
+            row.take(len).map(HalfFloat::to_f64).collect()
+        }
+    }
 }
 
 /// The first `len` values of a row of a tensor.

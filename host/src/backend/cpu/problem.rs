@@ -1,6 +1,7 @@
 //! A decode step as the CPU sees it.
 
 use crate::attention::Decode;
+use crate::cache::CacheFormat;
 use crate::dims::MlaDims;
 use crate::plan::{DecodePlan, Mask, Planner, Tables};
 
@@ -12,6 +13,8 @@ use crate::plan::{DecodePlan, Mask, Planner, Tables};
 pub struct Problem<'a> {
     /// The tensors.
     pub args: &'a Decode<'a>,
+    /// What a cached token is.
+    pub format: CacheFormat,
     /// Block ids.
     pub tables: &'a Tables,
     /// Cached tokens of each request.
@@ -31,6 +34,8 @@ impl<'a> Problem<'a> {
     pub fn new(planner: &'a Planner, plan: &DecodePlan, args: &'a Decode<'a>) -> Self {
         Self {
             args,
+            format: CacheFormat::of(&args.kv_cache)
+                .unwrap_or(CacheFormat::Elements(planner.config().dtype)),
             tables: planner.tables(),
             lengths: planner.tables().lengths(plan.batch()),
             mask: plan.mask(),

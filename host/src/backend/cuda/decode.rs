@@ -8,20 +8,20 @@ use oxmla_kernels::decode::Variant;
 use super::device::CudaDevice;
 use super::driver::Handle;
 use super::launch::Launch;
-use super::tensor_map::Layout;
+use super::tensor_map::{Layout, encode_fp8};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::tensor::TensorRef;
 
 /// What the kernel of one decode works on. Shapes, strides and locations have been checked.
 pub(crate) struct DecodeLaunch<'a> {
-    /// Type of `q`, `kv_cache` and the output.
+    /// Type of `q`, the output, and `kv_cache` if it is of elements.
     pub dtype: DType,
-    /// Which kernel; it accepts the rows.
+    /// Which kernel, if the cache is of elements; it accepts the rows.
     pub variant: Variant,
     /// `[batch, s_q, h_q, 576]`.
     pub q: &'a TensorRef<'a>,
-    /// `[blocks, 64, h_k, 576]`.
+    /// `[blocks, 64, h_k, 576]`, or `[blocks, 64, 1, 656]` bytes, for bf16.
     pub kv_cache: &'a TensorRef<'a>,
     /// Everything else.
     pub params: &'a DenseDecodeParams,
@@ -40,19 +40,33 @@ pub(crate) fn launch_decode(
     stream: *mut c_void,
     launch: &DecodeLaunch<'_>,
 ) -> Result<()> {
-    let function =
-        device.kernels().decode(launch.variant, launch.params.is_limited(), launch.dtype)?;
-    let current = device.make_current()?;
     let DecodeLaunch { q, kv_cache, params, .. } = *launch;
+    let is_fp8 = kv_cache.dtype() == DType::U8;
+    let kernels = device.kernels();
+    let function = if is_fp8 {
+        kernels.decode_fp8()
+    } else {
+        kernels.decode(launch.variant, params.is_limited(), launch.dtype)?
+    };
+    let current = device.make_current()?;
     let driver = current.driver();
-    let mut q = Layout::of_queries(q, &params.rows)?.encode(driver, q)?;
-    let mut kv_cache = Layout::of_cache(kv_cache)?.encode(driver, kv_cache)?;
     let launch = Launch {
         function,
         grid: [params.rows.tiles(), params.parts, 1],
         programmatic: false,
         cooperative: params.parts > 1,
     };
+    let mut q = Layout::of_queries(q, &params.rows)?.encode(driver, q)?;
+    if is_fp8 {
+        let [mut codes, mut scales, mut rope] = encode_fp8(driver, kv_cache)?;
+        let maps = [q.parameter(), codes.parameter(), scales.parameter(), rope.parameter()];
+        let [q, codes, scales, rope] = maps;
+        // SAFETY: four tensor maps and the parameters, as the kernel declares them.
+        return unsafe {
+            launch.start(&current, stream, [q, codes, scales, rope, parameter(params)])
+        };
+    }
+    let mut kv_cache = Layout::of_cache(kv_cache)?.encode(driver, kv_cache)?;
     let parameters = [q.parameter(), kv_cache.parameter(), parameter(params)];
     // SAFETY: two tensor maps and the parameters, as the kernel declares them.
     unsafe { launch.start(&current, stream, parameters) }

@@ -10,10 +10,10 @@ use oxmla_kernels::gemm::tiling::{Tiling, WIDTHS};
 use oxmla_kernels::launch::{
     APPEND_BF16, APPEND_F16, APPEND_FP8_584_BF16, APPEND_FP8_584_F16, APPEND_FP8_656_BF16,
     APPEND_FP8_656_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16,
-    DENSE_DECODE_LIMITED_BF16, DENSE_DECODE_LIMITED_F16, GATHER, GATHER_FP8_584_BF16,
-    GATHER_FP8_584_F16, GATHER_FP8_656_BF16, GATHER_FP8_656_F16, GEMM_BF16, GEMM_F16, Kernel,
-    NORM_BF16, NORM_F16, PAIR_DECODE_BF16, PAIR_DECODE_F16, PAIR_DECODE_LIMITED_BF16,
-    PAIR_DECODE_LIMITED_F16,
+    DENSE_DECODE_LIMITED_BF16, DENSE_DECODE_LIMITED_F16, DENSE_FP8_DECODE_BF16, GATHER,
+    GATHER_FP8_584_BF16, GATHER_FP8_584_F16, GATHER_FP8_656_BF16, GATHER_FP8_656_F16, GEMM_BF16,
+    GEMM_F16, Kernel, NORM_BF16, NORM_F16, PAIR_DECODE_BF16, PAIR_DECODE_F16,
+    PAIR_DECODE_LIMITED_BF16, PAIR_DECODE_LIMITED_F16,
 };
 
 use super::driver::{
@@ -43,6 +43,7 @@ pub(super) struct Function {
 #[derive(Debug)]
 pub(super) struct Kernels {
     dense: PerType,
+    dense_fp8: Function,
     pair: PerType,
     /// With windows and a soft cap.
     dense_limited: PerType,
@@ -87,6 +88,7 @@ impl Kernels {
         let pair = per_type(&PAIR_DECODE_BF16, &PAIR_DECODE_F16)?;
         Ok(Self {
             dense: per_type(&DENSE_DECODE_BF16, &DENSE_DECODE_F16)?,
+            dense_fp8: function(&DENSE_FP8_DECODE_BF16)?,
             pairs: pair.bf16.clusters_at_once(driver)?,
             pair,
             dense_limited: per_type(&DENSE_DECODE_LIMITED_BF16, &DENSE_DECODE_LIMITED_F16)?,
@@ -119,6 +121,11 @@ impl Kernels {
             (Variant::Pair, true) => &self.pair_limited,
         };
         kernels.of("kv_cache", dtype)
+    }
+
+    /// The kernel that attends over a cache of [`Fp8Format::Token656`], for bf16 queries.
+    pub(super) const fn decode_fp8(&self) -> Function {
+        self.dense_fp8
     }
 
     /// Pairs of CTAs of the paired decode kernel that the GPU has room for at once.

@@ -1,11 +1,14 @@
 //! Tensor maps: how the kernels' bulk loads find their way through q and the cache.
 //!
 //! `oxmla_kernels::decode::dense::config` says what the maps must be; both have four axes, 64 × 64 boxes and
-//! the 128-byte swizzle. They hold addresses, so they are encoded anew for every launch, which takes the CPU
+//! the 128-byte swizzle. Those of an FP8 cache are in `dense_fp8::config`. They hold addresses, so they are encoded anew for every launch, which takes the CPU
 //! less than a microsecond and the GPU nothing.
 
 use oxmla_kernels::abi::Rows;
-use oxmla_kernels::decode::dense::config::{D_QK, TILE};
+use oxmla_kernels::decode::dense::config::{D_QK, D_ROPE, TILE};
+use oxmla_kernels::decode::dense_fp8::config::{
+    ROPE_OFFSET, SCALES_OFFSET, TOKEN_SCALE_BYTES, UNIT_CODES,
+};
 
 use super::driver::{Driver, Handle};
 use crate::dtype::DType;
@@ -16,9 +19,11 @@ use crate::tensor::TensorRef;
 #[repr(C, align(64))]
 pub(super) struct TensorMap([u64; 16]);
 
+const DATA_TYPE_UINT8: u32 = 0;
 const DATA_TYPE_F16: u32 = 6;
 const DATA_TYPE_BF16: u32 = 9;
 const INTERLEAVE_NONE: u32 = 0;
+const SWIZZLE_NONE: u32 = 0;
 const SWIZZLE_128B: u32 = 3;
 const L2_PROMOTION_256B: u32 = 3;
 const OUT_OF_BOUNDS_ZEROS: u32 = 0;
@@ -108,26 +113,70 @@ impl Layout {
             DType::F16 => DATA_TYPE_F16,
             got => return Err(Error::UnsupportedDType { arg: "q", got }),
         };
+        let boxed = Boxed { data_type, columns: TILE, swizzle: SWIZZLE_128B };
+        self.encode_boxed(driver, tensor.address(), dtype.size() as u64, &boxed)
+    }
+
+    /// The map of a tensor of that layout at `address`, with `element` bytes for each element.
+    fn encode_boxed(
+        &self,
+        driver: &Driver,
+        address: u64,
+        element: u64,
+        boxed: &Boxed,
+    ) -> Result<TensorMap> {
         let mut map = TensorMap([0; 16]);
         // SAFETY: four axes, three strides, one box and step per axis; the map has its size and alignment.
         unsafe {
             driver.cuTensorMapEncodeTiled(
                 &mut map,
-                data_type,
+                boxed.data_type,
                 self.dims.len() as u32,
-                tensor.address(),
+                address,
                 self.dims.as_ptr(),
-                self.byte_strides(dtype.size() as u64).as_ptr(),
-                [TILE, TILE, 1, 1].as_ptr(),
+                self.byte_strides(element).as_ptr(),
+                [boxed.columns, TILE, 1, 1].as_ptr(),
                 [1; 4].as_ptr(),
                 INTERLEAVE_NONE,
-                SWIZZLE_128B,
+                boxed.swizzle,
                 L2_PROMOTION_256B,
                 OUT_OF_BOUNDS_ZEROS,
             )?;
         }
         Ok(map)
     }
+}
+
+/// Boxes of 64 rows.
+struct Boxed {
+    data_type: u32,
+    /// Elements of a row.
+    columns: u32,
+    swizzle: u32,
+}
+
+/// The maps of codes, scales and rope parts of a cache `[blocks, 64, 1, 656]`.
+///
+/// # Errors
+/// [`Error::RankMismatch`], or [`Error::Driver`] as for [`Layout::encode`].
+pub(super) fn encode_fp8(driver: &Driver, kv_cache: &TensorRef<'_>) -> Result<[TensorMap; 3]> {
+    let bytes = Layout::of_cache(kv_cache)?;
+    let part = |offset: u32, element: u32, columns: u32, boxed: Boxed| {
+        let element = u64::from(element);
+        let [_, tokens, heads, blocks] = bytes.dims;
+        let layout = Layout {
+            dims: [columns.into(), tokens, heads, blocks],
+            strides: bytes.strides.map(|stride| stride / element),
+        };
+        layout.encode_boxed(driver, kv_cache.address() + u64::from(offset), element, &boxed)
+    };
+    let of_bytes = |columns| Boxed { data_type: DATA_TYPE_UINT8, columns, swizzle: SWIZZLE_NONE };
+    let of_elements = Boxed { data_type: DATA_TYPE_BF16, columns: TILE, swizzle: SWIZZLE_128B };
+    Ok([
+        part(0, 1, SCALES_OFFSET, of_bytes(UNIT_CODES))?,
+        part(SCALES_OFFSET, 1, TOKEN_SCALE_BYTES, of_bytes(TOKEN_SCALE_BYTES))?,
+        part(ROPE_OFFSET, 2, D_ROPE, of_elements)?,
+    ])
 }
 
 impl TensorMap {

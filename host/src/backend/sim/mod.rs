@@ -10,7 +10,7 @@ mod packed;
 pub(crate) mod product;
 
 pub use oxmla_kernels::simulate::Timing;
-use oxmla_kernels::simulate::{self, DenseDecode, ElementType};
+use oxmla_kernels::simulate::{self, CachedTokens, DenseDecode, ElementType};
 
 use self::packed::{Packed, Results};
 use crate::attention::Decode;
@@ -67,7 +67,15 @@ pub(crate) fn decode(
     let (dims, tables) = (planner.config().dims, planner.tables());
     let block_table: Vec<i32> =
         (0..batch).flat_map(|request| tables.ids(request)).copied().collect();
-    let (q, kv_cache) = (Packed::new(&args.q)?, Packed::new(&args.kv_cache)?);
+    let q = Packed::new(&args.q)?;
+    let (elements, bytes): (Packed<'_, u16>, Packed<'_, u8>);
+    let kv_cache = if args.kv_cache.dtype() == DType::U8 {
+        bytes = Packed::new(&args.kv_cache)?;
+        CachedTokens::Token656(bytes.as_slice())
+    } else {
+        elements = Packed::new(&args.kv_cache)?;
+        CachedTokens::Elements(elements.as_slice())
+    };
     let (mut out, mut lse) = (Results::new(&args.out)?, Results::new(&args.lse)?);
     let step = DenseDecode {
         element: element(planner.config().dtype),
@@ -77,7 +85,7 @@ pub(crate) fn decode(
         lengths: tables.lengths(batch),
         block_table: &block_table,
         q: q.as_slice(),
-        kv_cache: kv_cache.as_slice(),
+        kv_cache,
         out: out.as_mut_slice(),
         lse: lse.as_mut_slice(),
         softmax_scale: args.softmax_scale,

@@ -4,12 +4,13 @@
 use super::config::*;
 use crate::ptx::{barrier, fence, mbarrier, special};
 
-/// Initialises all mbarriers and makes them visible to the CTA and to TMA.
+/// Initialises all mbarriers and makes them visible to the CTA and to TMA. `LANDINGS` arrivals say that a load unit is
+/// there.
 ///
 /// # Safety
 /// All threads of the CTA call it, first of all.
 #[inline(always)]
-pub unsafe fn init(shared: u32) {
+pub unsafe fn init<const LANDINGS: u32>(shared: u32) {
     const WARPS: u32 = WARPGROUP / 32;
     if special::thread_index() == 0 {
         // SAFETY: 8-byte aligned, inside shared memory, not yet in use.
@@ -18,9 +19,9 @@ pub unsafe fn init(shared: u32) {
             mbarrier::init(shared + Q_EMPTY, WARPS);
             let mut stage = 0;
             while stage < STAGES {
-                mbarrier::init(shared + LEFT_FULL + 8 * stage, 1);
+                mbarrier::init(shared + LEFT_FULL + 8 * stage, LANDINGS);
                 mbarrier::init(shared + LEFT_EMPTY + 8 * stage, WARPS);
-                mbarrier::init(shared + RIGHT_FULL + 8 * stage, 1);
+                mbarrier::init(shared + RIGHT_FULL + 8 * stage, LANDINGS);
                 mbarrier::init(shared + RIGHT_EMPTY + 8 * stage, WARPS);
                 stage += 1;
             }

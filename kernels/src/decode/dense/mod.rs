@@ -25,14 +25,16 @@
 pub mod config;
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
-mod barriers;
+pub(in crate::decode) mod barriers;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod left;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
-mod producer;
+pub(in crate::decode) mod producer;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod right;
 
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(in crate::decode) use device::multiply;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub use device::run;
 
@@ -40,6 +42,7 @@ pub use device::run;
 mod device {
     use super::config::*;
     use super::left::Left;
+    use super::producer::Elements;
     use super::right::Right;
     use super::{barriers, producer};
     use crate::abi::DenseDecodeParams;
@@ -64,7 +67,7 @@ mod device {
     ) {
         let shared = shared::base();
         // SAFETY: every thread of the CTA is here, and nobody has used the barriers.
-        unsafe { barriers::init(shared) };
+        unsafe { barriers::init::<1>(shared) };
 
         let tile = Tile::new(params, special::cta_x());
         // SAFETY: whole warps take each branch; the launcher vouches for the parameters.
@@ -78,7 +81,7 @@ mod device {
             } else {
                 registers::decrease::<PRODUCER_REGISTERS>();
                 if warp == PRODUCER_WARP {
-                    producer::run::<L>(q, kv, params, &tile, part, shared);
+                    producer::run::<L, _>(q, &Elements(kv), params, &tile, part, shared);
                 } else {
                     merge::clear_empty_requests::<E>(params, &tile, part, warp - PRODUCER_WARP - 1);
                 }
@@ -92,7 +95,7 @@ mod device {
     /// # Safety
     /// All eight warps call it, each converged.
     #[inline(always)]
-    unsafe fn multiply<E: Element, L: Limits>(
+    pub unsafe fn multiply<E: Element, L: Limits>(
         params: &DenseDecodeParams,
         tile: &Tile,
         shared: u32,

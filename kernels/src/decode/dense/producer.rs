@@ -13,21 +13,77 @@ use crate::ptx::tma::{self, TensorMapAddress};
 use crate::ptx::{mbarrier, special, warp};
 use crate::tile::swizzle::TILE_BYTES;
 
+/// How K blocks come into the ring: in two units, each counted on a barrier of its own.
+pub trait Source {
+    /// The unit that brings the left tiles.
+    const LEFT: Unit;
+    /// The unit that brings the right tiles.
+    const RIGHT: Unit;
+
+    /// Brings what describes the cache to where copies look for it.
+    fn prefetch(&self);
+
+    /// Issues the copies of the left unit, counted on the barrier `landed`. `at` is KV head and block id.
+    ///
+    /// # Safety
+    /// One thread calls it; the left tiles of the ring's current block are free, and `landed` expects the unit.
+    unsafe fn load_left(&self, at: [u32; 2], ring: &Ring, shared: u32, landed: u32);
+
+    /// The same of the right unit.
+    ///
+    /// # Safety
+    /// As for the left unit.
+    unsafe fn load_right(&self, at: [u32; 2], ring: &Ring, shared: u32, landed: u32);
+}
+
+/// What is loaded as one.
+pub struct Unit {
+    /// `[stage]` barriers that its copies complete: one arrival, and the bytes.
+    pub landed: u32,
+    /// Its bytes.
+    pub bytes: u32,
+}
+
+/// A cache of 16-bit elements, whose tiles are copied as they are.
+pub struct Elements(pub TensorMapAddress);
+
+impl Source for Elements {
+    const LEFT: Unit = Unit { landed: LEFT_FULL, bytes: LEFT_BYTES };
+    const RIGHT: Unit = Unit { landed: RIGHT_FULL, bytes: RIGHT_BYTES };
+
+    #[inline(always)]
+    fn prefetch(&self) {
+        tma::prefetch(self.0);
+    }
+
+    #[inline(always)]
+    unsafe fn load_left(&self, at: [u32; 2], ring: &Ring, shared: u32, landed: u32) {
+        // SAFETY: the caller's promise.
+        unsafe { load_tiles(self.0, at, ring, shared, landed, 0, LEFT_TILES) };
+    }
+
+    #[inline(always)]
+    unsafe fn load_right(&self, at: [u32; 2], ring: &Ring, shared: u32, landed: u32) {
+        // SAFETY: the caller's promise.
+        unsafe { load_tiles(self.0, at, ring, shared, landed, LEFT_TILES, QK_TILES) };
+    }
+}
+
 /// Runs the producer.
 ///
 /// # Safety
 /// One converged warp calls it; the maps and `params` are valid for the launch.
 #[inline(always)]
-pub unsafe fn run<L: Limits>(
+pub unsafe fn run<L: Limits, S: Source>(
     q: TensorMapAddress,
-    kv: TensorMapAddress,
+    kv: &S,
     params: &DenseDecodeParams,
     tile: &Tile,
     part: u32,
     shared: u32,
 ) {
     tma::prefetch(q);
-    tma::prefetch(kv);
+    kv.prefetch();
     block_table::prefetch(params);
     let mut ring = Ring::new();
     let mut q_parity = 0;
@@ -58,7 +114,7 @@ pub unsafe fn run<L: Limits>(
                 block += 1;
             }
         }
-        announce_end(&ring, shared);
+        announce_end::<S>(&ring, shared);
         merge::hand_out(params, tile, to_merge, DESK.at(shared));
     }
 }
@@ -81,44 +137,38 @@ unsafe fn load_q(q: TensorMapAddress, tile: &Tile, request: u32, shared: u32) {
 /// Issues a K block in two units, each with its header when its place in the ring is free. `at` is KV head and
 /// block id.
 #[inline(always)]
-unsafe fn load_block(
-    kv: TensorMapAddress,
-    at: [u32; 2],
-    header: &Header,
-    ring: &Ring,
-    shared: u32,
-) {
+unsafe fn load_block<S: Source>(kv: &S, at: [u32; 2], header: &Header, ring: &Ring, shared: u32) {
     // SAFETY: the waits make sure that the tiles are free; the barriers expect exactly these boxes.
     unsafe {
         mbarrier::wait(ring.barrier(shared, LEFT_EMPTY), ring.parity ^ 1);
         if special::lane() == 0 {
-            let full = ring.barrier(shared, LEFT_FULL);
+            let landed = ring.barrier(shared, S::LEFT.landed);
             header.store(ring.header(shared, LEFT_HEADERS));
-            mbarrier::arrive_expect(full, LEFT_BYTES);
-            load_tiles(kv, at, ring, shared, full, 0, LEFT_TILES);
+            mbarrier::arrive_expect(landed, S::LEFT.bytes);
+            kv.load_left(at, ring, shared, landed);
         }
         mbarrier::wait(ring.barrier(shared, RIGHT_EMPTY), ring.parity ^ 1);
         if special::lane() == 0 {
-            let full = ring.barrier(shared, RIGHT_FULL);
+            let landed = ring.barrier(shared, S::RIGHT.landed);
             header.store(ring.header(shared, RIGHT_HEADERS));
-            mbarrier::arrive_expect(full, RIGHT_BYTES);
-            load_tiles(kv, at, ring, shared, full, LEFT_TILES, QK_TILES);
+            mbarrier::arrive_expect(landed, S::RIGHT.bytes);
+            kv.load_right(at, ring, shared, landed);
         }
     }
 }
 
 /// Tells both warpgroups that no block follows.
 #[inline(always)]
-unsafe fn announce_end(ring: &Ring, shared: u32) {
+unsafe fn announce_end<S: Source>(ring: &Ring, shared: u32) {
     // SAFETY: as for `load_block`; nothing is copied. When the right warpgroup has multiplied a block, the left has
     // read its header long since.
     unsafe {
         mbarrier::wait(ring.barrier(shared, RIGHT_EMPTY), ring.parity ^ 1);
         if special::lane() == 0 {
             Header::end().store(ring.header(shared, LEFT_HEADERS));
-            mbarrier::arrive(ring.barrier(shared, LEFT_FULL));
+            mbarrier::arrive(ring.barrier(shared, S::LEFT.landed));
             Header::end().store(ring.header(shared, RIGHT_HEADERS));
-            mbarrier::arrive(ring.barrier(shared, RIGHT_FULL));
+            mbarrier::arrive(ring.barrier(shared, S::RIGHT.landed));
         }
     }
 }

@@ -1,11 +1,13 @@
-//! Caches of the FP8 formats: what goes in, what comes out, bit by bit as on the CPU.
+//! Caches of the FP8 formats: what goes in, what comes out, bit by bit as on the CPU, and attention over them.
 
 mod append;
 mod blocks;
+mod decode;
 mod step;
 
 pub use append::{new_rows, rows_without_a_place};
 pub use blocks::{copied_blocks, gathered_rows};
+pub use decode::decoded;
 
 use oxmla::cache::Fp8Format;
 

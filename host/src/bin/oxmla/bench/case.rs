@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use oxmla::DType;
+use oxmla::cache::Fp8Format;
 use oxmla_bench::Work;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution as _, StandardNormal};
@@ -21,6 +22,21 @@ pub enum Distribution {
     Ramp,
 }
 
+/// Bytes of a token of 16-bit elements.
+const BYTES_PER_TOKEN: f64 = 1152.0;
+/// Bytes of a token in FP8.
+const FP8_BYTES_PER_TOKEN: f64 = Fp8Format::Token656.bytes_per_token() as f64;
+
+/// What a cached token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Cache {
+    /// Elements of the type of the queries
+    Elements,
+    /// 656 bytes: e4m3, four scales, and the rope part in bf16
+    Fp8,
+}
+
 /// One configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
@@ -38,6 +54,8 @@ pub struct Case {
     pub distribution: Distribution,
     /// Type of queries, cache and output.
     pub dtype: DType,
+    /// What a cached token is.
+    pub cache: Cache,
     /// Whether the last query token's own row is hidden from the ones before it.
     pub causal: bool,
     /// Seed of lengths, block table and elements.
@@ -60,8 +78,13 @@ impl Case {
 
     /// What a decode call of these lengths has to do.
     pub fn work(&self, lengths: &[i32]) -> Work {
-        let tokens = lengths.iter().map(|&length| length as usize).sum();
-        Work::of_decode(lengths.len(), self.s_q as usize, self.heads, self.kv_heads, tokens)
+        let tokens: usize = lengths.iter().map(|&length| length as usize).sum();
+        let (batch, s_q) = (lengths.len(), self.s_q as usize);
+        let mut work = Work::of_decode(batch, s_q, self.heads, self.kv_heads, tokens);
+        if self.cache == Cache::Fp8 {
+            work.bytes -= tokens as f64 * (BYTES_PER_TOKEN - FP8_BYTES_PER_TOKEN);
+        }
+        work
     }
 
     /// The configuration in a word, as the baselines write it: `b128_sq2_h128_sk4096_var_causal`.
@@ -82,6 +105,9 @@ impl Case {
         if self.dtype != DType::Bf16 {
             name += &format!("_{}", self.dtype);
         }
+        if self.cache == Cache::Fp8 {
+            name += "_fp8";
+        }
         name
     }
 }
@@ -99,6 +125,7 @@ mod tests {
             seq_len: 4096,
             distribution,
             dtype: DType::Bf16,
+            cache: Cache::Elements,
             causal: false,
             seed: 7,
         }
@@ -112,6 +139,14 @@ mod tests {
         let mean = normal.iter().map(|&length| f64::from(length)).sum::<f64>() / 1000.0;
         assert!((mean - 4096.0).abs() < 200.0, "mean {mean}");
         assert!(normal.iter().all(|&length| length >= 1) && normal.contains(&1));
+    }
+
+    #[test]
+    fn an_fp8_cache_has_fewer_bytes() {
+        let elements = case(Distribution::Fixed);
+        let fp8 = Case { cache: Cache::Fp8, ..elements.clone() };
+        let [fewer, more] = [fp8, elements].map(|case| case.work(&[1000, 24]).bytes);
+        assert_eq!(more - fewer, 1024.0 * (1152.0 - 656.0));
     }
 
     #[test]
@@ -129,5 +164,7 @@ mod tests {
         assert_eq!(case(Distribution::Ramp).name(), "b1000_sq1_h128_sk4096_ramp");
         let odd = Case { kv_heads: 4, dtype: DType::F16, ..case(Distribution::Fixed) };
         assert_eq!(odd.name(), "b1000_sq1_h128_sk4096_hk4_f16");
+        let fp8 = Case { cache: Cache::Fp8, ..case(Distribution::Fixed) };
+        assert_eq!(fp8.name(), "b1000_sq1_h128_sk4096_fp8");
     }
 }

@@ -25,6 +25,7 @@ mod report;
 mod step;
 mod suite;
 mod timing;
+mod tokens;
 mod workload;
 
 use std::io::Write;
@@ -36,7 +37,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use oxmla::{Device, Stream};
 use serde_json::Value;
 
-use self::case::{Case, Distribution};
+use self::case::{Cache, Case, Distribution};
 use self::environment::Environment;
 use self::report::Report;
 use self::workload::Workload;
@@ -51,7 +52,7 @@ pub struct Args {
     command: Option<Command>,
     /// Measure what the targets and the peers' rows are about, and print it beside them
     #[arg(value_enum, conflicts_with_all = [
-        "batch", "heads", "kv_heads", "s_q", "seq_len", "dist", "dtype", "causal",
+        "batch", "heads", "kv_heads", "s_q", "seq_len", "dist", "dtype", "cache", "causal",
     ])]
     preset: Option<Preset>,
     /// Measure a configuration or two of each regime only
@@ -121,6 +122,15 @@ struct Sweep {
     /// Type of queries, cache and outputs
     #[arg(long, value_enum, default_value_t = AttentionType::Bf16)]
     dtype: AttentionType,
+    /// What a cached token is; FP8 goes with bf16 queries and one KV head
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KIND,…",
+        value_delimiter = ',',
+        default_value = "elements"
+    )]
+    cache: Vec<Cache>,
     /// Hide from a query token the ones after it
     #[arg(long)]
     causal: bool,
@@ -177,17 +187,20 @@ impl Sweep {
         for &batch in &batches {
             for &heads in &self.heads {
                 for &s_q in &self.s_q {
-                    cases.extend(seq_lens.iter().map(|&seq_len| Case {
-                        batch,
-                        heads,
-                        kv_heads: self.kv_heads,
-                        s_q,
-                        seq_len,
-                        distribution: self.dist,
-                        dtype: self.dtype.into(),
-                        causal: self.causal,
-                        seed,
-                    }));
+                    for &seq_len in &seq_lens {
+                        cases.extend(self.cache.iter().map(|&cache| Case {
+                            batch,
+                            heads,
+                            kv_heads: self.kv_heads,
+                            s_q,
+                            seq_len,
+                            distribution: self.dist,
+                            dtype: self.dtype.into(),
+                            cache,
+                            causal: self.causal,
+                            seed,
+                        }));
+                    }
                 }
             }
         }

@@ -31,6 +31,7 @@ pub fn of(
         "seq_len": case.seq_len,
         "dist": case.distribution,
         "dtype": case.dtype.to_string(),
+        "cache": case.cache,
         "causal": case.causal,
         "seed": case.seed,
         "repeat": repeat,

@@ -2,7 +2,7 @@
 
 use oxmla::DType;
 
-use super::case::{Case, Distribution};
+use super::case::{Cache, Case, Distribution};
 
 /// One configuration or two of each regime, for a look in less than a minute.
 const QUICK: [&str; 10] = [
@@ -27,7 +27,8 @@ pub fn all(seed: u64) -> Vec<Case> {
     let rows = |batch, s_q, heads, seq_lens: &[u32], distribution, causal| -> Vec<Case> {
         let case = |&seq_len| {
             let (kv_heads, dtype) = (1, DType::Bf16);
-            Case { batch, heads, kv_heads, s_q, seq_len, distribution, dtype, causal, seed }
+            let cache = Cache::Elements;
+            Case { batch, heads, kv_heads, s_q, seq_len, distribution, dtype, cache, causal, seed }
         };
         seq_lens.iter().map(case).collect()
     };

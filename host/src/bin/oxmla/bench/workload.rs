@@ -1,5 +1,6 @@
 //! The tensors of a configuration.
 
+use oxmla::cache::Fp8Format;
 use oxmla::{
     BLOCK_SIZE, BlockTable, Buffer, CacheLayout, DType, Decode, DecodePlan, Device, LatentCache,
     Mask, MlaDims, Planner, PlannerConfig, Result, Step, Stream, decode,
@@ -7,7 +8,8 @@ use oxmla::{
 use oxmla_bench::Work;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
-use super::case::Case;
+use super::case::{Cache, Case};
+use super::tokens;
 use crate::elements::{self, Rng};
 
 /// Bytes of all caches together that calls back to back go through, so that none finds its own in the L2.
@@ -65,15 +67,18 @@ impl Workload {
         let mask = if case.causal { Mask::Causal } else { Mask::None };
         let plan = planner.plan(stream.as_ref(), Step::new(&table, case.s_q, mask))?;
 
-        let layout = CacheLayout::new(dims, case.dtype, BLOCK_SIZE)?;
-        let tile = elements::random(case.dtype, TILE_ELEMENTS, &mut rng);
+        let layout = match case.cache {
+            Cache::Elements => CacheLayout::new(dims, case.dtype, BLOCK_SIZE)?,
+            Cache::Fp8 => CacheLayout::fp8(Fp8Format::Token656, BLOCK_SIZE)?,
+        };
+        let tile = tokens::random(layout, case.dtype, &mut rng)?;
         let caches = match device {
             Device::Cpu(_) => 1,
             _ => ROTATED_BYTES.div_ceil(blocks * layout.bytes_per_block()),
         };
         let cache = |_| {
             let mut memory = device.alloc(blocks * layout.bytes_per_block())?;
-            fill(&mut memory, bytemuck::cast_slice(&tile))?;
+            fill(&mut memory, &tile)?;
             LatentCache::from_buffer(layout, blocks, memory)
         };
         let mut q = device.alloc(shape.bytes_of_rows(dims.d_qk()))?;

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use oxmla::{BLOCK_SIZE, DType, Device, Stream};
 
-use super::super::case::{Case, Distribution};
+use super::super::case::{Cache, Case, Distribution};
 use super::super::clock::Cold;
 use super::super::workload::Workload;
 use super::row::Row;
@@ -43,6 +43,7 @@ fn measure(device: &Device, stream: &Stream, heads: u32, blocks: u32) -> anyhow:
         seq_len: blocks * BLOCK_SIZE as u32,
         distribution: Distribution::Fixed,
         dtype: DType::Bf16,
+        cache: Cache::Elements,
         causal: false,
         seed: 0,
     };

@@ -1,0 +1,87 @@
+//! Every compile-time fact of the dense decode kernel over an FP8 cache on one page.
+//!
+//! The cache is [`Token656`](crate::cache::fp8::Token656). Where things are in shared memory, and what the multiplying
+//! warpgroups do, is as in [`dense::config`](crate::decode::dense::config); this page has what is added.
+//!
+//! # Tensor maps
+//! | map | dimensions, innermost first | box | swizzle |
+//! |---|---|---|---|
+//! | `q` | as for the dense kernel | | |
+//! | `codes` | u8: 512, 64, 1, blocks; from byte 0 of a token | 256 × 64 × 1 × 1 | none |
+//! | `scales` | u8: 16, 64, 1, blocks; from byte 512 | 16 × 64 × 1 × 1 | none |
+//! | `rope` | 16 bits: 64, 64, 1, blocks; from byte 528 | 64 × 64 × 1 × 1 | 128 B |
+//!
+//! # Roles
+//! | threads | role |
+//! |---|---|
+//! | 0–255 | warpgroups *left* and *right*, as in the dense kernel |
+//! | 256–287 | warp *producer*: the same, but K blocks come as codes, scales and rope parts |
+//! | 288–383 | three warps, the *converter*: makes 16-bit tiles of codes and scales; before that, writes the results of requests without tokens |
+//!
+//! A fourth warpgroup would leave 128 registers for each thread of the launch, and `wgmma` of N = 256 does not assemble
+//! with fewer than 158.
+
+use crate::decode::dense::config as dense;
+use crate::decode::dense::config::{STAGES, TILE, WARPGROUP};
+use crate::tile::swizzle::TILE_BYTES;
+
+/// First warp of the converter.
+pub const CONVERTER_WARP: u32 = dense::PRODUCER_WARP + 1;
+/// Threads of the converter: what the producer's warpgroup has beside it.
+pub const CONVERTER: u32 = WARPGROUP - 32;
+/// Warps of the converter.
+pub const CONVERTER_WARPS: u32 = CONVERTER / 32;
+/// Registers per thread of the producer and the converter after they have given the rest away: the converter holds 96 bytes
+/// of codes.
+pub const CONVERTER_REGISTERS: u32 = 56;
+/// Registers per thread of the left and right warpgroups.
+pub const CONSUMER_REGISTERS: u32 = 224;
+
+/// Codes of a token that make half of V, and come as one box: two tiles of scales, four of 64 × 64.
+pub const UNIT_CODES: u32 = 256;
+/// Codes of a token that share a scale.
+pub const GROUP_CODES: u32 = 128;
+/// Scales of a token.
+pub const TOKEN_SCALES: u32 = 4;
+/// Bytes of a token's scales.
+pub const TOKEN_SCALE_BYTES: u32 = 4 * TOKEN_SCALES;
+/// Bytes from the beginning of a token to its scales.
+pub const SCALES_OFFSET: u32 = 512;
+/// Bytes from the beginning of a token to its rope part.
+pub const ROPE_OFFSET: u32 = SCALES_OFFSET + TOKEN_SCALE_BYTES;
+
+/// Bytes of the codes of a load unit. They land in the upper half of the four tiles that become of them.
+pub const CODE_BYTES: u32 = TILE * UNIT_CODES;
+/// Bytes of the scales of a block.
+pub const SCALE_BYTES: u32 = TILE * TOKEN_SCALE_BYTES;
+/// Bytes of the left load unit: codes, and the scales of the whole block.
+pub const LEFT_BYTES: u32 = CODE_BYTES + SCALE_BYTES;
+/// Bytes of the right load unit: codes, and the rope tile, which lands where it stays.
+pub const RIGHT_BYTES: u32 = CODE_BYTES + TILE_BYTES;
+
+// Shared memory, in bytes from its start, behind that of the dense kernel.
+
+/// `[stage]` `f32 [64][4]`: scales of a block. TMA writes them to multiples of 128 bytes.
+pub const SCALES: u32 = dense::SHARED_BYTES.next_multiple_of(128);
+/// `[stage]` The codes of the left load unit have landed, and the scales: one arrival, and their bytes.
+pub const LEFT_LANDED: u32 = SCALES + STAGES * SCALE_BYTES;
+/// `[stage]` The codes of the right load unit have landed, and the rope tile: one arrival, and their bytes.
+pub const RIGHT_LANDED: u32 = LEFT_LANDED + 8 * STAGES;
+/// Dynamic shared memory of the kernel, in bytes.
+pub const SHARED_BYTES: u32 = RIGHT_LANDED + 8 * STAGES;
+
+/// All of the converter. Barriers 0 to 5 are those of the dense kernel.
+pub const CONVERTER_GROUP: u32 = 6;
+
+const _: () =
+    assert!(SHARED_BYTES <= 232_448, "a CTA on sm_90 has at most 227 KB of shared memory");
+const _: () = assert!(
+    CONVERTER_REGISTERS + 2 * CONSUMER_REGISTERS <= 3 * dense::LAUNCH_REGISTERS,
+    "setmaxnreg hands out no more than the launch brought"
+);
+const _: () = assert!(2 * CODE_BYTES == dense::LEFT_BYTES, "codes fill half of their tiles");
+const _: () = {
+    let layout = crate::cache::fp8::Fp8Format::Token656.layout();
+    assert!(layout.scales == SCALES_OFFSET && layout.rope == ROPE_OFFSET);
+    assert!(layout.tile == GROUP_CODES && layout.latent == 2 * UNIT_CODES);
+};

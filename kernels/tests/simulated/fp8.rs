@@ -1,0 +1,55 @@
+//! The dense decode kernel over an FP8 cache.
+
+use oxmla_kernels::abi::Cut;
+use oxmla_simt::Timing;
+
+use crate::problem::{Problem, Shape};
+use crate::{check_problem, one_head};
+
+fn check(shape: Shape, seed: u64, timing: Timing) {
+    check_problem(&Problem::fp8(shape, 7 + seed), seed, timing);
+}
+
+#[test]
+fn one_request_of_one_part() {
+    for (seed, timing) in [Timing::Late, Timing::Random].into_iter().enumerate() {
+        check(one_head(&[400], 1, 64, 1), seed as u64, timing);
+    }
+}
+
+#[test]
+fn lengths_around_the_ends_of_blocks() {
+    for (seed, length) in [1, 63, 64, 65, 129].into_iter().enumerate() {
+        check(one_head(&[length], 1, 16, 1), seed as u64, Timing::Late);
+    }
+}
+
+#[test]
+fn few_and_many_heads() {
+    for (seed, h_q) in [1, 16, 128].into_iter().enumerate() {
+        check(one_head(&[70, 130], 1, h_q, 2), seed as u64, Timing::Random);
+    }
+}
+
+#[test]
+fn requests_split_among_parts_and_without_tokens() {
+    check(one_head(&[500, 3, 0, 260], 1, 16, 5), 0, Timing::Late);
+    let mut problem = Problem::fp8(one_head(&[64, 129, 0, 300], 1, 16, 3), 1);
+    problem.cut = Cut::fixed(0);
+    check_problem(&problem, 1, Timing::Random);
+}
+
+#[test]
+fn several_query_tokens_behind_a_causal_mask() {
+    check(one_head(&[65, 2, 1], 3, 40, 2), 0, Timing::Late);
+    check(one_head(&[130], 2, 64, 1), 1, Timing::Random);
+}
+
+/// What the converter makes is what the dense kernel reads from a cache of dequantised tokens.
+#[test]
+fn the_same_bits_as_over_dequantised_tokens() {
+    let problem = Problem::fp8(one_head(&[500, 77], 2, 40, 2), 5);
+    let [fp8, bf16] = [&problem, &problem.dequantised()]
+        .map(|problem| problem.run(0, Timing::Random).expect("the kernel is right"));
+    assert_eq!((fp8.out, fp8.lse), (bf16.out, bf16.lse));
+}

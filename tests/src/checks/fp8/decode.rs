@@ -1,0 +1,125 @@
+//! Dense decode over FP8 blocks.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use oxmla::cache::Fp8Format;
+use oxmla::{Buffer, DType, Decode, Device, Location, Mask, Planner, TensorRef, Variant, decode};
+
+use super::with_gaps;
+use crate::case::{Case, Lengths};
+use crate::element::{NAN_BITS, narrow, widen};
+use crate::inputs::Cache;
+use crate::layout::{BLOCK, D_K, D_V, Layout};
+use crate::scene::{PlacedCache, Scene};
+use crate::session::Session;
+
+const FORMAT: Fp8Format = Fp8Format::Token656;
+/// Bytes of a token.
+const TOKEN: usize = FORMAT.bytes_per_token() as usize;
+/// Elements that share a scale.
+const GROUP: usize = FORMAT.layout().tile as usize;
+
+/// Rows in full tiles and with padding, masks, requests without tokens, in one piece, shared by neighbouring parts and
+/// by many.
+fn cases(gpu: bool) -> Vec<Case> {
+    let longest = if gpu { 5_000 } else { 140 };
+    let lengths = Lengths::Listed(vec![longest, 0, 65, longest / 2]);
+    let case = Case { batch: 4, lengths, seed: 97, ..Case::default() };
+    let mut cases = vec![
+        Case { s_q: 2, h_q: 40, mask: Mask::Causal, ..case.clone() },
+        Case { batch: 1, h_q: 16, lengths: Lengths::Fixed(longest), ..case.clone() },
+    ];
+    if gpu {
+        cases.extend([
+            Case { s_q: 2, h_q: 128, mask: Mask::Causal, ..case.clone() },
+            Case { h_q: 1, lengths: Lengths::Listed(vec![1, 63, 64, 129]), ..case.clone() },
+            Case { batch: 150, h_q: 16, lengths: Lengths::Varied(700), ..case.clone() },
+            Case { batch: 40, h_q: 128, lengths: Lengths::WithZeros(2_000), ..case },
+        ]);
+    }
+    cases
+}
+
+/// The results are right, and the same bits each time, and those of decode over the dequantised tokens.
+pub fn decoded(session: &mut Session) -> Result<()> {
+    let gpu = matches!(session.device().location(), Location::Cuda { .. });
+    for case in cases(gpu) {
+        let place = || format!("{case:?}");
+        let device = session.device().clone();
+        let mut cache = Cache::new(&case, session.pool(case.dtype), 3);
+        let layout = with_gaps(FORMAT, cache.blocks());
+        let codes = upload(&device, &quantise(&mut cache, &layout))?;
+        let cache = Arc::new(PlacedCache::new(&device, cache)?);
+        let mut scene = Scene::new(&device, &case, session.pool(case.dtype), cache)?;
+        let mut planner = Planner::new(&device, scene.planner_config()?)?;
+        planner.prefer(Some(Variant::Dense));
+        scene.attend_with(&mut planner, session.stream())?;
+        let expected = scene.results()?;
+        for _ in 0..2 {
+            scene.out.refill()?;
+            scene.lse.refill()?;
+            let stream = session.stream().as_ref();
+            let plan = planner.plan(stream, scene.step()?)?;
+            let args = Decode { kv_cache: view(&codes, &layout)?, ..scene.args()? };
+            decode(&planner, &plan, stream, args)?;
+            session.stream().synchronize()?;
+            session.verify(&scene).with_context(place)?;
+            let same = expected.same_bits(&scene.results()?);
+            ensure!(same, "other bits than over dequantised tokens: {}", place());
+        }
+    }
+    Ok(())
+}
+
+fn upload(device: &Device, bytes: &[u8]) -> oxmla::Result<Buffer> {
+    let mut buffer = device.alloc(bytes.len())?;
+    buffer.write(0, bytes)?;
+    Ok(buffer)
+}
+
+fn view<'a>(buffer: &'a Buffer, layout: &Layout<4>) -> oxmla::Result<TensorRef<'a>> {
+    let Layout { shape, strides } = layout;
+    // SAFETY: the buffer was made of all the layout's blocks, and is borrowed for as long as the view.
+    unsafe { TensorRef::from_raw(buffer.address(), DType::U8, shape, strides, buffer.location()) }
+}
+
+/// The tokens of `cache` in FP8; what it holds becomes what they stand for. Bytes that nobody may read are NaN.
+fn quantise(cache: &mut Cache, layout: &Layout<4>) -> Vec<u8> {
+    let magnitudes: Vec<f32> = (0..0x7f).map(magnitude).collect();
+    let mut bytes = vec![0xff; layout.shape[0] * layout.strides[0]];
+    for (block, offset) in (0..cache.blocks()).flat_map(|b| (0..BLOCK).map(move |o| (b, o))) {
+        let row = cache.layout.offset([block, offset, 0, 0]);
+        let row = &mut cache.bits[row..][..D_K];
+        if row[0] == NAN_BITS {
+            continue;
+        }
+        let token = &mut bytes[layout.offset([block, offset, 0, 0])..][..TOKEN];
+        for (group, elements) in row[..D_V].chunks_mut(GROUP).enumerate() {
+            let mut values = [0.0; GROUP];
+            widen(DType::Bf16, elements, &mut values);
+            let scale = values.iter().fold(0.0f32, |amax, x| amax.max(x.abs())) / 448.0;
+            for (d, (element, value)) in elements.iter_mut().zip(values).enumerate() {
+                let wanted = value.abs() / scale;
+                let code = magnitudes.partition_point(|&m| m < wanted).min(0x7e);
+                let negative = value.is_sign_negative();
+                token[group * GROUP + d] = code as u8 | u8::from(negative) << 7;
+                let sign = if negative { -1.0 } else { 1.0 };
+                *element = narrow(DType::Bf16, sign * magnitudes[code] * scale);
+            }
+            token[D_V + 4 * group..][..4].copy_from_slice(&scale.to_le_bytes());
+        }
+        token[FORMAT.layout().rope as usize..].copy_from_slice(bytemuck::cast_slice(&row[D_V..]));
+    }
+    bytes
+}
+
+/// The value of a positive e4m3 code.
+fn magnitude(code: u8) -> f32 {
+    let (exponent, fraction) = (i32::from(code >> 3), f32::from(code & 7));
+    if exponent == 0 {
+        fraction * 2f32.powi(-9)
+    } else {
+        (8.0 + fraction) * 2f32.powi(exponent - 10)
+    }
+}
