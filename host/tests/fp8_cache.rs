@@ -120,6 +120,17 @@ fn copies_of_no_block_are_named() -> Result<()> {
 
 /// A step of one request of one token, over a cache of that shape.
 fn attend(device: &Device, dtype: DType, kv_cache: TensorRef<'_>) -> Result<Vec<bf16>> {
+    attend_within(device, dtype, kv_cache, Mask::None, None)
+}
+
+/// The same with that mask and soft cap.
+fn attend_within(
+    device: &Device,
+    dtype: DType,
+    kv_cache: TensorRef<'_>,
+    mask: Mask,
+    softcap: Option<f32>,
+) -> Result<Vec<bf16>> {
     let config = PlannerConfig {
         dims: MlaDims::new(1, 1)?,
         dtype,
@@ -130,7 +141,7 @@ fn attend(device: &Device, dtype: DType, kv_cache: TensorRef<'_>) -> Result<Vec<
     };
     let mut planner = Planner::new(device, config)?;
     let block_table = TensorRef::from_slice(&[0], &[1, 1])?;
-    let step = Step { lengths: &[1], block_table, s_q: 1, mask: Mask::None };
+    let step = Step { lengths: &[1], block_table, s_q: 1, mask };
     let plan = planner.plan(StreamRef::cpu(), step)?;
     let (q, mut out, mut lse) = (vec![0u16; 576], vec![0u16; 512], [0f32]);
     let (q_address, out_address) = (q.as_ptr() as u64, out.as_mut_ptr() as u64);
@@ -143,7 +154,7 @@ fn attend(device: &Device, dtype: DType, kv_cache: TensorRef<'_>) -> Result<Vec<
         )
     };
     let lse = TensorMut::from_slice(&mut lse, &[1, 1, 1])?;
-    let args = Decode { q, kv_cache, out: out_view, lse, softmax_scale: 1.0, softcap: None };
+    let args = Decode { q, kv_cache, out: out_view, lse, softmax_scale: 1.0, softcap };
     decode(&planner, &plan, StreamRef::cpu(), args)?;
     Ok(out.into_iter().map(bf16::from_bits).collect())
 }
@@ -181,6 +192,13 @@ fn caches_that_dense_decode_has_no_kernel_for() -> Result<()> {
     let layout = CacheLayout::fp8(Fp8Format::Token656, BLOCK_SIZE)?;
     let error = no_kernel("dense decode of f16 queries over an FP8 cache");
     assert_eq!(refused(DType::F16, &bytes(layout, 1), &layout.shape(1)), Err(error));
+    let error = no_kernel("dense decode with a window or a soft cap over an FP8 cache");
+    let cache = bytes(layout, 1);
+    for (mask, softcap) in [(Mask::None.within(1), None), (Mask::None, Some(30.0))] {
+        let cache = TensorRef::from_slice(&cache, &layout.shape(1))?;
+        let got = attend_within(&device, DType::Bf16, cache, mask, softcap);
+        assert_eq!(got, Err(error.clone()));
+    }
     let error = Error::UnknownFormat { arg: "kv_cache", got: 600 };
     assert_eq!(refused(DType::Bf16, &[0; 64 * 600], &[1, 64, 1, 600]), Err(error));
     let error = Error::ShapeMismatch { arg: "kv_cache", axis: "blocks", expected: 1, got: 2 };

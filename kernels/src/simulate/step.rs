@@ -243,7 +243,12 @@ impl DenseDecode<'_> {
             ("s_q", s_q.max(1), s_q),
             ("h_k", if fp8 { 1 } else { h_k.max(1) }, h_k),
             ("element", 1, usize::from(!fp8 || self.element == ElementType::Bf16)),
-            ("window or soft cap", 0, usize::from(fp8 && self.is_limited())),
+            (
+                "cut.reach",
+                if fp8 { u32::MAX } else { self.cut.reach } as usize,
+                self.cut.reach as usize,
+            ),
+            ("softcap", 0, usize::from(fp8 && self.softcap.is_some())),
             ("h_q", whole(h_q, h_k).max(h_k), h_q),
             ("parts", self.parts.max(1) as usize, self.parts as usize),
             (
