@@ -37,6 +37,10 @@ pub(crate) mod block_table;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub(crate) mod header;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(crate) mod output;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(crate) mod ring;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub(crate) mod tail;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub(crate) mod walk;

@@ -2,6 +2,7 @@
 //! warpgroups.
 
 use super::config::*;
+use crate::decode::ring;
 use crate::ptx::{barrier, fence, mbarrier, special};
 
 /// Initialises all mbarriers and makes them visible to the CTA and to TMA. `LANDINGS` arrivals say that a load unit is
@@ -34,49 +35,20 @@ pub unsafe fn init<const LANDINGS: u32>(shared: u32) {
     unsafe { barrier::sync_threads() };
 }
 
-/// Position in the ring of K blocks: which stage, and the parity of its current use. Every role walks over
-/// the same blocks in the same order and so keeps its own.
-#[derive(Clone, Copy)]
-pub struct Ring {
-    /// Stage of the current block.
-    pub stage: u32,
-    /// Parity of the phase in which the stage is filled.
-    pub parity: u32,
-}
+/// Position in the ring of K blocks.
+pub type Ring = ring::Ring<STAGES>;
 
 impl Ring {
-    /// Before the first block.
-    #[inline(always)]
-    pub const fn new() -> Self {
-        Self { stage: 0, parity: 0 }
-    }
-
-    /// Goes on to the next block.
-    #[inline(always)]
-    pub fn advance(&mut self) {
-        self.stage += 1;
-        if self.stage == STAGES {
-            self.stage = 0;
-            self.parity ^= 1;
-        }
-    }
-
     /// Address of tile `tile` of the current block.
     #[inline(always)]
     pub fn tile(&self, shared: u32, tile: u32) -> u32 {
-        shared + K + self.stage * BLOCK_BYTES + tile * crate::tile::swizzle::TILE_BYTES
+        shared + K + self.index * BLOCK_BYTES + tile * crate::tile::swizzle::TILE_BYTES
     }
 
     /// Address of the current block's header in the array at `headers`.
     #[inline(always)]
     pub fn header(&self, shared: u32, headers: u32) -> u32 {
-        shared + headers + HEADER_BYTES * self.stage
-    }
-
-    /// Address of the current block's barrier in the array at `barriers`.
-    #[inline(always)]
-    pub fn barrier(&self, shared: u32, barriers: u32) -> u32 {
-        shared + barriers + 8 * self.stage
+        shared + headers + HEADER_BYTES * self.index
     }
 }
 

@@ -9,6 +9,7 @@ use crate::attention::limits::Limits;
 use crate::attention::rows::{self, Tile};
 use crate::attention::softmax::{self, OnlineSoftmax, RowResult};
 use crate::decode::header::Header;
+use crate::decode::output::issue_output;
 use crate::decode::tail;
 use crate::ptx::wgmma::{self, Acc64, Acc256, FragmentA};
 use crate::ptx::{matrix, mbarrier, registers, shared as memory, special};
@@ -68,7 +69,7 @@ impl Left {
                 let p = softmax::pack::<E>(&scores);
                 softmax::scale_rows(o, factors);
                 // The tensor cores first: what the other warpgroup needs is written while they multiply.
-                issue_output::<E>(o, &p, &self.ring, shared);
+                issue_output::<E>(o, &p, self.ring.tile(shared, 0));
                 publish(&mut self.publisher, shared, factors, &p);
 
                 // The scores of the next block queue up behind the output of this one; as soon as that is
@@ -92,7 +93,7 @@ impl Left {
             if let Some(tail) = tail::rows(header.tokens) {
                 tail::clear::<LEFT_GROUP>(self.ring.tile(shared, 0), tail);
             }
-            issue_output::<E>(o, &p, &self.ring, shared);
+            issue_output::<E>(o, &p, self.ring.tile(shared, 0));
             wgmma::wait_256::<0>(o);
             release(self.ring.barrier(shared, LEFT_EMPTY));
             self.ring.advance();
@@ -150,20 +151,6 @@ unsafe fn finish_scores<E: Element>(scores: &mut Acc64, ring: &Ring, shared: u32
         });
         wgmma::commit();
         wgmma::wait_64::<0>(scores);
-    }
-}
-
-/// `o += P · V` for the left half of V, 64 tokens in 4 steps. Closes a group.
-#[inline(always)]
-unsafe fn issue_output<E: Element>(o: &mut Acc256, p: &[FragmentA; 4], ring: &Ring, shared: u32) {
-    let v = descriptor::mn_major(ring.tile(shared, 0));
-    // SAFETY: the caller's promise; V has landed before the scores were multiplied.
-    unsafe {
-        wgmma::fence();
-        seq!(K in 0..4 {
-            E::multiply_256_fragment(o, &p[K], descriptor::mn_major_step(v, K));
-        });
-        wgmma::commit();
     }
 }
 

@@ -64,5 +64,5 @@ pub fn codes(ring: &Ring, shared: u32, unit: u32) -> u32 {
 /// Address of the scales of the current block.
 #[inline(always)]
 pub fn scales(ring: &Ring, shared: u32) -> u32 {
-    shared + SCALES + ring.stage * SCALE_BYTES
+    shared + SCALES + ring.index * SCALE_BYTES
 }

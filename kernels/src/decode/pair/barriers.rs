@@ -1,7 +1,8 @@
-//! Set-up of the mbarriers, and the positions in the rings.
+//! Set-up of the mbarriers, and where the places of a block are.
 
 use super::config::*;
-use crate::decode::dense::config::{QK_TILES, WARPGROUP};
+use crate::decode::dense::config::{HEADER_BYTES, QK_TILES, WARPGROUP};
+use crate::decode::ring::Ring;
 use crate::ptx::{cluster, fence, mbarrier, special};
 
 /// Warps of a warpgroup.
@@ -46,40 +47,6 @@ unsafe fn init_array(first: u32, count: u32, arrivals: u32) {
     }
 }
 
-/// Position in a ring of `LENGTH`, and the parity of its current use. Every role goes over the same blocks in the
-/// same order and so keeps its own.
-#[derive(Clone, Copy)]
-pub struct Ring<const LENGTH: u32> {
-    /// The place.
-    pub index: u32,
-    /// Parity of the phase in which it is filled.
-    pub parity: u32,
-}
-
-impl<const LENGTH: u32> Ring<LENGTH> {
-    /// Before the first use.
-    #[inline(always)]
-    pub const fn new() -> Self {
-        Self { index: 0, parity: 0 }
-    }
-
-    /// Goes on to the next place.
-    #[inline(always)]
-    pub fn advance(&mut self) {
-        self.index += 1;
-        if self.index == LENGTH {
-            self.index = 0;
-            self.parity ^= 1;
-        }
-    }
-
-    /// Address of this place's barrier in the array at `barriers`.
-    #[inline(always)]
-    pub fn barrier(&self, shared: u32, barriers: u32) -> u32 {
-        shared + barriers + 8 * self.index
-    }
-}
-
 impl Ring<STAGES> {
     /// Address of the current block's V.
     #[inline(always)]
@@ -90,7 +57,7 @@ impl Ring<STAGES> {
     /// Address of the current block's header.
     #[inline(always)]
     pub fn header(&self, shared: u32) -> u32 {
-        shared + V_HEADERS + 16 * self.index
+        shared + V_HEADERS + HEADER_BYTES * self.index
     }
 }
 

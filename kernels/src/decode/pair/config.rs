@@ -17,7 +17,9 @@
 //!
 //! Both CTAs load the tiles in the same order and at about the same time, so that the L2 is asked once for both.
 
-use crate::decode::dense::config::{BLOCK_BYTES, D_LATENT, QK_TILES, TILE, WARPGROUP};
+use crate::decode::dense::config::{
+    BLOCK_BYTES, D_LATENT, HEADER_BYTES, QK_TILES, TILE, WARPGROUP,
+};
 use crate::decode::merge::{Desk, SCRATCH_BYTES, TASK_BYTES};
 use crate::tile::swizzle::TILE_BYTES;
 
@@ -46,9 +48,6 @@ pub const FACTOR_BYTES: u32 = WARPGROUP * 8;
 pub const MESSAGE_BYTES: u32 = P_BYTES + FACTOR_BYTES;
 /// Messages that may be under way.
 pub const MESSAGES: u32 = 2;
-
-/// Bytes of a header.
-const HEADER_BYTES: u32 = 16;
 
 // Shared memory, in bytes from its start. Tiles first: they need 1,024-byte alignment.
 

@@ -6,9 +6,9 @@
 
 use seq_macro::seq;
 
-use super::barriers::Ring;
 use super::config::*;
 use crate::decode::dense::config::WARPGROUP;
+use crate::decode::ring::Ring;
 use crate::ptx::wgmma::FragmentA;
 use crate::ptx::{cluster, mbarrier, shared as memory, special, warp};
 

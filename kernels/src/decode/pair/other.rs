@@ -1,11 +1,12 @@
 //! The *other* warpgroup: this CTA's half of the output of the other CTA's rows.
 
-use super::barriers::Ring;
 use super::config::*;
 use super::message::Receiver;
-use super::own::{issue_output, release};
 use crate::attention::softmax;
+use crate::decode::dense::barriers::release;
 use crate::decode::header::Header;
+use crate::decode::output::issue_output;
+use crate::decode::ring::Ring;
 use crate::ptx::mbarrier;
 use crate::ptx::wgmma::{self, Acc256};
 use crate::tile::element::Element;

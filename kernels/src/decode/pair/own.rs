@@ -2,17 +2,20 @@
 
 use seq_macro::seq;
 
-use super::barriers::{Ring, halves};
+use super::barriers::halves;
 use super::config::*;
 use super::message::Sender;
 use crate::abi::DenseDecodeParams;
 use crate::attention::limits::Limits;
 use crate::attention::rows::Tile;
 use crate::attention::softmax::{self, OnlineSoftmax, RowResult};
+use crate::decode::dense::barriers::release;
 use crate::decode::header::Header;
+use crate::decode::output::issue_output;
+use crate::decode::ring::Ring;
 use crate::decode::tail;
-use crate::ptx::wgmma::{self, Acc64, Acc256, FragmentA};
-use crate::ptx::{cluster, mbarrier, registers, special};
+use crate::ptx::wgmma::{self, Acc64, Acc256};
+use crate::ptx::{cluster, mbarrier, registers};
 use crate::tile::descriptor;
 use crate::tile::element::Element;
 use crate::tile::swizzle::TILE_BYTES;
@@ -181,35 +184,5 @@ unsafe fn issue_tile<E: Element, const ACCUMULATE: bool>(
             E::multiply_64::<true>(scores, a, b);
         });
         wgmma::commit();
-    }
-}
-
-/// `o += P · V` for the V tiles from `v` on, 64 tokens in 4 steps. Closes a group.
-///
-/// # Safety
-/// The four warps of a warpgroup call it, converged; V has landed, and neither it nor `p` changes until the group has
-/// been waited for.
-#[inline(always)]
-pub unsafe fn issue_output<E: Element>(o: &mut Acc256, p: &[FragmentA; 4], v: u32) {
-    let v = descriptor::mn_major(v);
-    // SAFETY: the caller's promise.
-    unsafe {
-        wgmma::fence();
-        seq!(K in 0..4 {
-            E::multiply_256_fragment(o, &p[K], descriptor::mn_major_step(v, K));
-        });
-        wgmma::commit();
-    }
-}
-
-/// One arrival per warp, after all its lanes are done with the buffer.
-///
-/// # Safety
-/// All lanes call it, converged; `barrier` counts the arrivals of this warp.
-#[inline(always)]
-pub unsafe fn release(barrier: u32) {
-    if special::lane() == 0 {
-        // SAFETY: the caller's promise.
-        unsafe { mbarrier::arrive(barrier) };
     }
 }

@@ -1,12 +1,13 @@
 //! The producer warp: follows the schedule, brings Q and K from global memory into shared memory as soon as there
 //! is room, and tells the other warps what they are.
 
-use super::barriers::{Ring, halves};
+use super::barriers::halves;
 use super::config::*;
 use crate::abi::DenseDecodeParams;
 use crate::attention::rows::Tile;
 use crate::decode::dense::config::{BLOCK_BYTES, QK_TILES, TILE};
 use crate::decode::header::Header;
+use crate::decode::ring::Ring;
 use crate::decode::walk::Walk;
 use crate::decode::{block_table, merge};
 use crate::ptx::tma::{self, TensorMapAddress};
