@@ -6,32 +6,32 @@ pub use oxmla_kernels::decode::Variant;
 use crate::device::Device;
 
 /// Tiles of a list of rows from which on pairs are faster. With fewer, the tensor cores are not what is waited for, and
-/// two CTAs that wait for each other are later than two that do not (`docs/performance-notes.md`, 19).
+/// two CTAs that wait for each other are later than two that do not (`docs/performance-notes.md`, 20).
 const LEAST_TILES: u32 = 4;
 /// Blocks of the busiest part from which on the steady state is what counts.
 const LEAST_BLOCKS: u32 = 16;
 
-/// The kernel for `rows` on `device`, where the busiest of `parts` has `most_blocks`: `preferred` if it can do it.
+/// The kernel for `rows` where the busiest of `parts` has `most_blocks`: `preferred` if it can do it. There is `room`
+/// for so many CTAs of the paired kernel at once, and they all have to be there where they share requests.
 pub(super) fn choose(
-    device: &Device,
     rows: &Rows,
     parts: u32,
     most_blocks: u32,
     preferred: Option<Variant>,
+    room: u32,
 ) -> Variant {
     let pays = rows.tiles_per_group >= LEAST_TILES && most_blocks >= LEAST_BLOCKS;
     let wanted = preferred.unwrap_or(if pays { Variant::Pair } else { Variant::Dense });
-    let possible = wanted.accepts(rows) && has_room(device, wanted, rows.tiles() * parts);
-    if possible { wanted } else { Variant::Dense }
+    let has_room = wanted == Variant::Dense || rows.tiles() * parts <= room;
+    if wanted.accepts(rows) && has_room { wanted } else { Variant::Dense }
 }
 
-/// Whether `ctas` of the kernel can be on the device at once, as they have to be where they share requests.
-#[cfg_attr(not(feature = "cuda"), expect(unused_variables, reason = "only GPUs have limits"))]
-fn has_room(device: &Device, variant: Variant, ctas: u32) -> bool {
-    match (device, variant) {
+/// CTAs of the paired kernel that a device has room for at once.
+pub(super) fn room(device: &Device) -> u32 {
+    match device {
         #[cfg(feature = "cuda")]
-        (Device::Cuda(device), Variant::Pair) => ctas <= 2 * device.pairs(),
-        _ => true,
+        Device::Cuda(device) => 2 * device.pairs(),
+        _ => u32::MAX,
     }
 }
 
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     fn choice(s_q: u32, h_q: u32, most_blocks: u32, preferred: Option<Variant>) -> Variant {
-        choose(&Device::cpu(), &Rows::pack(s_q, h_q, 1), 1, most_blocks, preferred)
+        choose(&Rows::pack(s_q, h_q, 1), 1, most_blocks, preferred, 132)
     }
 
     #[test]
@@ -64,5 +64,13 @@ mod tests {
         assert_eq!(choice(1, 128, 1, Some(Variant::Pair)), Variant::Pair);
         assert_eq!(choice(3, 64, 64, Some(Variant::Pair)), Variant::Dense);
         assert_eq!(choice(2, 128, 64, Some(Variant::Dense)), Variant::Dense);
+    }
+
+    #[test]
+    fn pairs_have_to_fit_on_the_gpu_together() {
+        let rows = Rows::pack(2, 128, 1);
+        let with_room = |room| choose(&rows, 33, 64, Some(Variant::Pair), room);
+        assert_eq!(with_room(132), Variant::Pair);
+        assert_eq!(with_room(130), Variant::Dense);
     }
 }

@@ -174,7 +174,7 @@ impl Planner {
         }
         let summary = Summary::new(step.lengths, pieces);
         let (blocks, preferred) = (summary.most_blocks, self.preferred);
-        let variant = kernel::choose(&self.device, &rows, parts, blocks, preferred);
+        let variant = kernel::choose(&rows, parts, blocks, preferred, kernel::room(&self.device));
         Ok(DecodePlan {
             planner: self.id,
             step: self.step,

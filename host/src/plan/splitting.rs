@@ -14,7 +14,8 @@ const VISIT_COSTS: [u32; 2] = [0, 5];
 /// What beginning a request costs indeed: loading Q, filling the pipeline, writing the result. About 5 µs on an H100,
 /// where a block takes 1.8 (`docs/performance-notes.md`, 14).
 const VISIT_BLOCKS: u32 = 3;
-/// What it costs that a request is split: waiting for the other pieces, and merging them; 4 to 9 µs.
+/// What it costs that a request is split: waiting for the other pieces, and merging them; 4 to 9 µs on an
+/// H100 (`bench/results/micro-h100.jsonl`).
 const MERGE_BLOCKS: u32 = 3;
 
 /// Where requests are split.
