@@ -105,7 +105,6 @@ mod device {
                 let mut order = 0;
                 while order < ORDERS {
                     mbarrier::init(shared + ORDER_FULL + 8 * order, 1);
-                    mbarrier::init(shared + ORDER_EMPTY + 8 * order, GATHERERS / 32);
                     order += 1;
                 }
             }
