@@ -46,9 +46,6 @@ pub(crate) struct Problem {
     pub topk: usize,
     /// Indices of a query token into the second cache.
     pub extra_topk: usize,
-    /// What a token is in the caches.
-    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "chooses among a GPU's kernels"))]
-    pub format: CacheFormat,
 }
 
 /// Refuses tensors that do not fit together, or are not on the device.
@@ -93,7 +90,7 @@ pub(super) fn check(
     if !softmax_scale.is_finite() || *softmax_scale <= 0.0 {
         return Err(Error::InvalidScale { got: *softmax_scale });
     }
-    Ok(Problem { tokens, h_q, d_qk, topk, extra_topk, format })
+    Ok(Problem { tokens, h_q, d_qk, topk, extra_topk })
 }
 
 /// A cache, indices into it, and how many of them count.

@@ -11,6 +11,10 @@
 
 mod cached;
 mod checks;
+#[cfg(any(feature = "cuda", test))]
+mod gpu_layout;
+#[cfg(feature = "cuda")]
+mod launch;
 mod planner;
 
 pub(crate) use cached::CachedRows;
@@ -18,6 +22,8 @@ pub(crate) use checks::Problem;
 pub use planner::{SparsePlan, SparsePlanner, SparsePlannerConfig, SparseStep};
 
 use crate::backend::cpu;
+#[cfg(feature = "sim")]
+use crate::backend::sim;
 use crate::device::Device;
 use crate::error::Result;
 use crate::stream::StreamRef;
@@ -96,8 +102,13 @@ pub fn sparse_decode(
     plan.check(&problem)?;
     match planner.device() {
         Device::Cpu(backend) => cpu::sparse::attend(*backend, &problem, &args, None),
-        #[cfg(any(feature = "cuda", feature = "sim"))]
-        other => return no_kernel(other),
+        #[cfg(feature = "sim")]
+        Device::Sim(simulator) => sim::sparse::decode(*simulator, plan, &problem, &args)?,
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => {
+            gpu_layout::check(&args)?;
+            launch::decode(device, planner, plan, stream, &args)?;
+        }
     }
     Ok(())
 }
@@ -119,14 +130,13 @@ pub fn sparse_prefill(
     let problem = checks::check(device, stream, &args, max_logits)?;
     match device {
         Device::Cpu(backend) => cpu::sparse::attend(*backend, &problem, &args, max_logits),
-        #[cfg(any(feature = "cuda", feature = "sim"))]
-        other => return no_kernel(other),
+        #[cfg(feature = "sim")]
+        Device::Sim(simulator) => sim::sparse::prefill(*simulator, &problem, &args, max_logits)?,
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => {
+            gpu_layout::check(&args)?;
+            launch::prefill(device, stream, &args, max_logits)?;
+        }
     }
     Ok(())
-}
-
-#[cfg(any(feature = "cuda", feature = "sim"))]
-fn no_kernel(device: &Device) -> Result<()> {
-    let device = device.name().to_owned();
-    Err(crate::error::Error::NoKernel { operation: "sparse attention", device })
 }

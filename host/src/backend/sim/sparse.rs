@@ -1,0 +1,106 @@
+//! Sparse attention in the simulator.
+
+use oxmla_kernels::abi::Rows;
+use oxmla_kernels::simulate::{Listed, SparseStep, SparseWork};
+
+use super::packed::{Packed, Results};
+use super::{Simulator, report};
+use crate::error::Result;
+use crate::sparse::{CachedRows, Problem, Selection, SparseAttention, SparsePlan};
+use crate::tensor::TensorMut;
+
+/// Decode; the arguments have been checked.
+pub(crate) fn decode(
+    simulator: Simulator,
+    plan: &SparsePlan,
+    problem: &Problem,
+    args: &SparseAttention<'_>,
+) -> Result<()> {
+    let work = SparseWork::Decode { parts: plan.parts(), cut: plan.cut() };
+    run(simulator, problem, args, work)
+}
+
+/// Prefill; the arguments have been checked.
+pub(crate) fn prefill(
+    simulator: Simulator,
+    problem: &Problem,
+    args: &SparseAttention<'_>,
+    max_logits: Option<&TensorMut<'_>>,
+) -> Result<()> {
+    let tiles = Rows::pack(1, problem.h_q as u32, 1).tiles();
+    let parts = super::parts(tiles).clamp(1, problem.tokens.max(1) as u32);
+    let mut results = max_logits.map(Results::<f32>::new).transpose()?;
+    let maxima = results.as_mut().map(Results::as_mut_slice);
+    run(simulator, problem, args, SparseWork::Prefill { parts, max_logits: maxima })?;
+    if let (Some(results), Some(max_logits), true) = (results, max_logits, problem.tokens > 0) {
+        results.store(max_logits);
+    }
+    Ok(())
+}
+
+fn run(
+    simulator: Simulator,
+    problem: &Problem,
+    args: &SparseAttention<'_>,
+    work: SparseWork<'_>,
+) -> Result<()> {
+    if problem.tokens == 0 {
+        return Ok(());
+    }
+    let q = Packed::new(&args.q)?;
+    let list = PackedList::new(&args.selection)?;
+    let extra = args.extra.as_ref().map(PackedList::new).transpose()?;
+    let sink = args.sink.as_ref().map(Packed::<f32>::new).transpose()?;
+    let (mut out, mut lse) = (Results::new(&args.out)?, Results::new(&args.lse)?);
+    let step = SparseStep {
+        tokens: problem.tokens as u32,
+        h_q: problem.h_q as u32,
+        d_qk: problem.d_qk as u32,
+        q: q.as_slice(),
+        list: list.listed(),
+        extra: extra.as_ref().map(PackedList::listed),
+        sink: sink.as_ref().map(Packed::as_slice),
+        out: out.as_mut_slice(),
+        lse: lse.as_mut_slice(),
+        softmax_scale: args.softmax_scale,
+        work,
+    };
+    step.run(|launch| simulator.configure(launch)).map_err(report)?;
+    out.store(&args.out);
+    lse.store(&args.lse);
+    Ok(())
+}
+
+/// A selection without gaps, its blocks one behind the other.
+struct PackedList<'a> {
+    cache: Packed<'a, u16>,
+    rows: CachedRows,
+    d_qk: usize,
+    indices: Packed<'a, i32>,
+    lengths: Option<Packed<'a, i32>>,
+}
+
+impl<'a> PackedList<'a> {
+    fn new(selection: &Selection<'a>) -> Result<Self> {
+        let Selection { kv_cache, indices, lengths } = selection;
+        Ok(Self {
+            cache: Packed::new(kv_cache)?,
+            rows: CachedRows::new(kv_cache),
+            d_qk: kv_cache.shape()[3],
+            indices: Packed::new(indices)?,
+            lengths: lengths.as_ref().map(Packed::new).transpose()?,
+        })
+    }
+
+    fn listed(&self) -> Listed<'_> {
+        let CachedRows { blocks, block_size } = self.rows;
+        Listed {
+            cache: self.cache.as_slice(),
+            block_size: block_size as u32,
+            blocks: blocks as u32,
+            strides: [block_size * self.d_qk, self.d_qk],
+            indices: self.indices.as_slice(),
+            lengths: self.lengths.as_ref().map(Packed::as_slice),
+        }
+    }
+}
