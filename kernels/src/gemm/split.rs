@@ -1,9 +1,12 @@
 //! Tiles whose inputs several CTAs share.
 //!
-//! Every CTA of a tile leaves its sums in memory, as its registers hold them, and counts its warps. When all have been
+//! Every CTA of a tile leaves its sums in memory, as its registers hold them, and counts itself. When all have been
 //! counted, each CTA adds up its part of the tile over all shares, from the first to the last, whoever came when: two
-//! runs agree bit by bit. Whoever comes last to the counter clears it for the next launch. CTAs wait for each other, so
-//! they must all be on the GPU together.
+//! runs agree bit by bit. Whoever has seen that all are there counts once more, and the last of them clears the counter
+//! for the next launch. CTAs wait for each other, so they must all be on the GPU together.
+//!
+//! One thread of a CTA talks to the counter, and counters lie apart: the L2 takes additions to a line one by one, and
+//! those of every warp of 132 CTAs to one line took longer than the multiplies of a small product.
 //!
 //! A *unit* of a CTA's part is 8 tokens of the 16 outputs of a warp: 512 consecutive bytes of each share.
 
@@ -14,7 +17,7 @@ use super::config::*;
 use super::tiles::Item;
 use super::width::Width;
 use crate::attention::quad;
-use crate::ptx::{global, special, warp};
+use crate::ptx::{barrier, global, special, warp};
 use crate::tile::element::Element;
 
 /// Tokens of a unit.
@@ -22,7 +25,7 @@ const TOKENS: u32 = 8;
 /// Shares that are loaded before any is added, so that a warp waits once for all of them.
 const AHEAD: u32 = 8;
 
-/// Leaves the warpgroup's sums of a share, and counts its warps.
+/// Leaves the warpgroup's sums of a share.
 ///
 /// # Safety
 /// All threads of the warpgroup call it, converged; the workspace of `params` is writable.
@@ -37,26 +40,28 @@ pub unsafe fn leave<W: Width>(params: &GemmParams, item: &Item, group: u32, acc:
             unsafe { global::store_u32x4(first.wrapping_add(COLUMN * 4 * WARPGROUP as usize).cast(), words) };
         }
     });
-    // SAFETY: the warp is converged.
-    unsafe {
-        warp::sync();
-        if special::lane() == 0 {
-            global::add_release_u32(arrivals(params, item), 1);
-        }
-    }
 }
 
 /// Adds up the CTA's part of the tile, when all shares are there.
 ///
 /// # Safety
-/// Both warpgroups call it, each warp converged, after [`leave`].
+/// Both warpgroups call it, each converged, after [`leave`].
 #[inline(always)]
 pub unsafe fn add_up<E: Element, W: Width>(params: &GemmParams, item: &Item) {
-    let there = params.splits * CONSUMER_WARPS;
-    // SAFETY: the CTAs of a tile run together; the warp is converged.
+    let counter = arrivals(params, item);
+    // Of the warp that has the fewest units.
+    let counts = special::thread_index() == CONSUMERS - 1;
+    // SAFETY: the CTAs of a tile run together; both warpgroups are here, and the barrier is theirs.
     unsafe {
-        if special::lane() == 0 {
-            global::wait_at_least(arrivals(params, item), there);
+        barrier::sync::<3, CONSUMERS>();
+        if counts {
+            global::add_release_u32(counter, 1);
+            global::wait_at_least(counter, params.splits);
+        }
+        barrier::sync::<3, CONSUMERS>();
+        // Nobody waits any more when all have seen that all are there.
+        if counts && global::add_relaxed_u32(counter, 1) + 1 == 2 * params.splits {
+            global::store_relaxed_u32(counter, 0);
         }
         warp::sync();
         let rows = (params.shape.m - item.row).min(W::ROWS);
@@ -65,11 +70,6 @@ pub unsafe fn add_up<E: Element, W: Width>(params: &GemmParams, item: &Item) {
         while unit < units {
             add_unit::<E, W>(params, item, unit);
             unit += params.splits * CONSUMER_WARPS;
-        }
-        if special::lane() == 0
-            && global::add_release_u32(arrivals(params, item), 1) + 1 == 2 * there
-        {
-            global::store_relaxed_u32(arrivals(params, item), 0);
         }
     }
 }
@@ -140,5 +140,5 @@ fn partial<W: Width>(
 /// The counter of a tile.
 #[inline(always)]
 fn arrivals(params: &GemmParams, item: &Item) -> *mut u32 {
-    (params.arrivals as *mut u32).wrapping_add(item.tile as usize)
+    (params.arrivals as *mut u32).wrapping_add((item.tile * COUNTER_STRIDE) as usize)
 }
