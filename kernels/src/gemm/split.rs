@@ -8,7 +8,8 @@
 //! One thread of a CTA talks to the counter, and counters lie apart: the L2 takes additions to a line one by one, and
 //! those of every warp of 132 CTAs to one line took longer than the multiplies of a small product.
 //!
-//! A *unit* of a CTA's part is 8 tokens of the 16 outputs of a warp: 512 consecutive bytes of each share.
+//! A *unit* of a CTA's part is 8 tokens of the 16 outputs of a warp: 512 consecutive bytes of each share. The units of a
+//! warp are of the same outputs.
 
 use seq_macro::seq;
 
@@ -24,6 +25,8 @@ use crate::tile::element::Element;
 const TOKENS: u32 = 8;
 /// Shares that are loaded before any is added, so that a warp waits once for all of them.
 const AHEAD: u32 = 8;
+/// Units that a warp adds up at once, for the same reason: as many as four shares of 128 tokens leave each warp.
+const UNITS: u32 = 4;
 
 /// Leaves the warpgroup's sums of a share.
 ///
@@ -64,50 +67,81 @@ pub unsafe fn add_up<E: Element, W: Width>(params: &GemmParams, item: &Item) {
             global::store_relaxed_u32(counter, 0);
         }
         warp::sync();
-        let rows = (params.shape.m - item.row).min(W::ROWS);
-        let units = rows.div_ceil(TOKENS) * CONSUMER_WARPS;
-        let mut unit = item.split + params.splits * special::warp();
-        while unit < units {
-            add_unit::<E, W>(params, item, unit);
-            unit += params.splits * CONSUMER_WARPS;
-        }
+    }
+    let first = item.split + params.splits * special::warp();
+    let (mut column, part) = (first / CONSUMER_WARPS, first % CONSUMER_WARPS);
+    if item.column + 16 * part >= params.shape.n {
+        return;
+    }
+    let columns = (params.shape.m - item.row).min(W::ROWS).div_ceil(TOKENS);
+    while column < columns {
+        // SAFETY: all shares are there.
+        let sums = unsafe { add::<W>(params, item, part, column, columns) };
+        seq!(UNIT in 0..4 {
+            if column < columns {
+                // SAFETY: the caller's promise.
+                unsafe { store::<E>(params, item, part, column, sums[UNIT]) };
+            }
+            column += params.splits;
+        });
     }
 }
 
-/// Adds up a unit and stores it.
+/// Adds up [`UNITS`] units of the outputs `16 part…`: tokens `8 column…`, and every `splits` columns further, as far as
+/// there are.
 #[inline(always)]
-unsafe fn add_unit<E: Element, W: Width>(params: &GemmParams, item: &Item, unit: u32) {
-    let (column, part) = (unit / CONSUMER_WARPS, unit % CONSUMER_WARPS);
-    let first_output = item.column + 16 * part;
-    if first_output >= params.shape.n {
-        return;
-    }
-    let (group, lane) = (part / 4, special::lane());
-    let thread = part % 4 * 32 + lane;
-    let mut sums = [0.0; 4];
+unsafe fn add<W: Width>(
+    params: &GemmParams,
+    item: &Item,
+    part: u32,
+    column: u32,
+    columns: u32,
+) -> [[f32; 4]; UNITS as usize] {
+    let (group, thread) = (part / 4, part % 4 * 32 + special::lane());
+    let mut sums = [[0.0; 4]; UNITS as usize];
     let mut share = 0;
     while share < params.splits {
-        let mut loaded = [[0.0; 4]; AHEAD as usize];
+        let mut loaded = [[[0.0; 4]; UNITS as usize]; AHEAD as usize];
         seq!(I in 0..8 {
             if share + I < params.splits {
-                let first = partial::<W>(params, item, share + I, group, thread);
-                let at = first.wrapping_add((column * 4 * WARPGROUP) as usize);
-                // SAFETY: the share is there.
-                loaded[I] = unsafe { global::load_f32x4_coherent(at) };
+                let of_share = partial::<W>(params, item, share + I, group, thread);
+                seq!(UNIT in 0..4 {
+                    let column_~UNIT = column + UNIT * params.splits;
+                    if column_~UNIT < columns {
+                        let at = of_share.wrapping_add((column_~UNIT * 4 * WARPGROUP) as usize);
+                        // SAFETY: the share is there.
+                        loaded[I][UNIT] = unsafe { global::load_f32x4_coherent(at) };
+                    }
+                });
             }
         });
         seq!(I in 0..8 {
-            sums = core::array::from_fn(|i| sums[i] + loaded[I][i]);
+            seq!(UNIT in 0..4 {
+                sums[UNIT] = core::array::from_fn(|i| sums[UNIT][i] + loaded[I][UNIT][i]);
+            });
         });
         share += AHEAD;
     }
+    sums
+}
+
+/// Stores a unit.
+#[inline(always)]
+unsafe fn store<E: Element>(
+    params: &GemmParams,
+    item: &Item,
+    part: u32,
+    column: u32,
+    sums: [f32; 4],
+) {
+    let lane = special::lane();
     let odd = lane / 4 % 2;
     let token = item.row + column * TOKENS + lane % 4 * 2 + odd;
     // Neighbouring outputs are 4 lanes apart: each of the two lanes gets both of one token.
     let [a, b, c, d] = sums.map(f32::to_bits);
     let upper = quad::exchange::<4>(a, b, odd != 0);
     let lower = quad::exchange::<4>(c, d, odd != 0);
-    let output = first_output + lane / 8 * 2;
+    let output = item.column + 16 * part + lane / 8 * 2;
     seq!(HALF in 0..2 {
         let (left, right) = if HALF == 0 { upper } else { lower };
         let output = output + 8 * HALF;
