@@ -14,9 +14,6 @@ use crate::tile::swizzle::TILE_BYTES;
 /// One converged warp calls it; the maps are valid for the launch.
 #[inline(always)]
 pub unsafe fn run<W: Width>(maps: Maps, tiles: &Tiles, shared: u32) {
-    tma::prefetch(maps.x);
-    tma::prefetch(maps.weight);
-    tma::prefetch(maps.y);
     let mut ring = Ring::new(shared);
     let mut index = special::cta_x() / W::CLUSTER;
     while index < tiles.items() {

@@ -126,6 +126,7 @@ impl Gemm<'_> {
             .cluster([kernel.cluster, 1, 1])
             .shared_buffers(&stages(tiling.width[0]))
             .stack_bytes(if cfg!(debug_assertions) { 512 * 1024 } else { 256 * 1024 })
+            .programmatic(tiling.splits == 1)
             .cooperative(tiling.splits > 1);
         let trace = configure(launch).run(&memory, || entry(maps, &params))?;
         drop(memory);
