@@ -36,6 +36,13 @@ pub fn dense_fp8_decode_bf16(q: u64, kv: [u64; 3], params: &DenseDecodeParams) {
     unsafe { dense_fp8::run::<Bf16>(TensorMapAddress(q), &Codes { codes, scales, rope }, params) }
 }
 
+/// `dense_fp8_decode_f16`, with the maps of codes, scales and rope parts. Grid (tiles, parts).
+pub fn dense_fp8_decode_f16(q: u64, kv: [u64; 3], params: &DenseDecodeParams) {
+    let [codes, scales, rope] = kv.map(TensorMapAddress);
+    // SAFETY: the machine checks every access.
+    unsafe { dense_fp8::run::<F16>(TensorMapAddress(q), &Codes { codes, scales, rope }, params) }
+}
+
 /// `pair_decode_bf16`. Grid (tiles, parts), an even number of tiles for each list of rows.
 pub fn pair_decode_bf16(q: u64, kv: u64, params: &DenseDecodeParams) {
     // SAFETY: the machine checks every access.

@@ -30,7 +30,7 @@ pub enum ElementType {
 /// One decode step over contiguous tensors in host memory. 16-bit floats are given
 /// as their bits.
 pub struct DenseDecode<'a> {
-    /// Element type of `q`, `kv_cache` and `out`.
+    /// Element type of `q`, `out`, and `kv_cache` if that is of elements.
     pub element: ElementType,
     /// Query tokens per request.
     pub s_q: u32,
@@ -185,8 +185,16 @@ impl DenseDecode<'_> {
     fn kernel(&self) -> (Kernel, EntryPoint, Vec<Range<u32>>) {
         use EntryPoint::{Elements, Fp8};
         if let CachedTokens::Token656(_) = self.kv_cache {
-            let entry = Fp8(entry::dense_fp8_decode_bf16);
-            return (launch::DENSE_FP8_DECODE_BF16, entry, dense_buffers());
+            return match self.element {
+                ElementType::Bf16 => {
+                    let entry = Fp8(entry::dense_fp8_decode_bf16);
+                    (launch::DENSE_FP8_DECODE_BF16, entry, dense_buffers())
+                }
+                ElementType::F16 => {
+                    let entry = Fp8(entry::dense_fp8_decode_f16);
+                    (launch::DENSE_FP8_DECODE_F16, entry, dense_buffers())
+                }
+            };
         }
         match (self.variant, self.element) {
             (Variant::Dense, ElementType::Bf16) => {
@@ -214,7 +222,6 @@ impl DenseDecode<'_> {
         let expectations = [
             ("s_q", s_q.max(1), s_q),
             ("h_k", if fp8 { 1 } else { h_k.max(1) }, h_k),
-            ("element", 1, usize::from(!fp8 || self.element == ElementType::Bf16)),
             ("h_q", whole(h_q, h_k).max(h_k), h_q),
             ("parts", self.parts.max(1) as usize, self.parts as usize),
             (

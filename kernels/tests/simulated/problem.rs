@@ -47,13 +47,17 @@ struct Tensor {
 
 impl Tensor {
     fn new(element: ElementType, numbers: &[f32]) -> Self {
-        let round = |x: &f32| match element {
-            ElementType::Bf16 => bf16::from_f32(*x).to_bits(),
-            ElementType::F16 => f16::from_f32(*x).to_bits(),
-        };
-        let bits: Vec<u16> = numbers.iter().map(round).collect();
+        let bits: Vec<u16> = numbers.iter().map(|&x| round(element, x)).collect();
         let values = bits.iter().map(|&bits| value(element, bits)).collect();
         Self { bits, values }
+    }
+}
+
+/// The bits of the nearest element.
+fn round(element: ElementType, x: f32) -> u16 {
+    match element {
+        ElementType::Bf16 => bf16::from_f32(x).to_bits(),
+        ElementType::F16 => f16::from_f32(x).to_bits(),
     }
 }
 
@@ -112,14 +116,14 @@ impl Problem {
     }
 
     /// A problem over an FP8 cache. Codes and scales that no request may read are NaN.
-    pub fn fp8(shape: Shape, seed: u64) -> Self {
+    pub fn fp8(shape: Shape, element: ElementType, seed: u64) -> Self {
         assert_eq!(shape.h_k, 1, "the format has one KV head");
-        let mut problem = Self::new(shape, ElementType::Bf16, seed);
+        let mut problem = Self::new(shape, element, seed);
         let mut rng = fastrand::Rng::with_seed(!seed);
         let mut codes = Vec::new();
         for row in 0..problem.cache.bits.len() / D_QK {
             let bits = &mut problem.cache.bits[row * D_QK..][..D_QK];
-            if bf16::from_bits(bits[0]).is_nan() {
+            if value(element, bits[0]).is_nan() {
                 codes.resize(codes.len() + Fp8Format::Token656.bytes_per_token() as usize, 0xff);
                 continue;
             }
@@ -127,13 +131,17 @@ impl Problem {
                 (0..D_V).map(|_| rng.u8(0..0x7f) | u8::from(rng.bool()) << 7).collect();
             let scales: [f32; 4] = [(); 4].map(|()| (0.5 + rng.f32()) / 448.0);
             for (d, &code) in latent.iter().enumerate() {
-                bits[d] = bf16::from_f32(e4m3(code) * scales[d / 128]).to_bits();
+                bits[d] = round(element, e4m3(code) * scales[d / 128]);
             }
             codes.extend(latent);
             codes.extend(scales.iter().flat_map(|scale| scale.to_le_bytes()));
-            codes.extend(bits[D_V..].iter().flat_map(|bits| bits.to_le_bytes()));
+            for bits in &mut bits[D_V..] {
+                let rope = bf16::from_f64(value(element, *bits));
+                *bits = round(element, rope.to_f32());
+                codes.extend(rope.to_le_bytes());
+            }
         }
-        let values = problem.cache.bits.iter().map(|&bits| value(ElementType::Bf16, bits));
+        let values = problem.cache.bits.iter().map(|&bits| value(element, bits));
         problem.cache.values = values.collect();
         problem.codes = Some(codes);
         problem

@@ -10,8 +10,9 @@ use oxmla_kernels::gemm::tiling::{Tiling, WIDTHS};
 use oxmla_kernels::launch::{
     APPEND_BF16, APPEND_F16, APPEND_FP8_584_BF16, APPEND_FP8_584_F16, APPEND_FP8_656_BF16,
     APPEND_FP8_656_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16, DENSE_FP8_DECODE_BF16,
-    GATHER, GATHER_FP8_584_BF16, GATHER_FP8_584_F16, GATHER_FP8_656_BF16, GATHER_FP8_656_F16,
-    GEMM_BF16, GEMM_F16, Kernel, NORM_BF16, NORM_F16, PAIR_DECODE_BF16, PAIR_DECODE_F16,
+    DENSE_FP8_DECODE_F16, GATHER, GATHER_FP8_584_BF16, GATHER_FP8_584_F16, GATHER_FP8_656_BF16,
+    GATHER_FP8_656_F16, GEMM_BF16, GEMM_F16, Kernel, NORM_BF16, NORM_F16, PAIR_DECODE_BF16,
+    PAIR_DECODE_F16,
 };
 
 use super::driver::{
@@ -41,7 +42,7 @@ pub(super) struct Function {
 #[derive(Debug)]
 pub(super) struct Kernels {
     dense: PerType,
-    dense_fp8: Function,
+    dense_fp8: PerType,
     pair: PerType,
     /// Pairs of CTAs of the paired decode kernel that the GPU has room for at once.
     pairs: u32,
@@ -83,7 +84,7 @@ impl Kernels {
         let pair = per_type(&PAIR_DECODE_BF16, &PAIR_DECODE_F16)?;
         Ok(Self {
             dense: per_type(&DENSE_DECODE_BF16, &DENSE_DECODE_F16)?,
-            dense_fp8: function(&DENSE_FP8_DECODE_BF16)?,
+            dense_fp8: per_type(&DENSE_FP8_DECODE_BF16, &DENSE_FP8_DECODE_F16)?,
             pairs: pair.bf16.clusters_at_once(driver)?,
             pair,
             append: per_type(&APPEND_BF16, &APPEND_F16)?,
@@ -108,9 +109,9 @@ impl Kernels {
         }
     }
 
-    /// The kernel that attends over a cache of [`Fp8Format::Token656`], for bf16 queries.
-    pub(super) const fn decode_fp8(&self) -> Function {
-        self.dense_fp8
+    /// The kernel that attends over a cache of [`Fp8Format::Token656`], for queries of type `dtype`.
+    pub(super) const fn decode_fp8(&self, dtype: DType) -> Result<Function> {
+        self.dense_fp8.of("q", dtype)
     }
 
     /// Pairs of CTAs of the paired decode kernel that the GPU has room for at once.
