@@ -43,8 +43,11 @@ pub(crate) fn launch_decode(
     let DecodeLaunch { q, kv_cache, params, .. } = *launch;
     let is_fp8 = kv_cache.dtype() == DType::U8;
     let kernels = device.kernels();
-    let function =
-        if is_fp8 { kernels.decode_fp8() } else { kernels.decode(launch.variant, launch.dtype)? };
+    let function = if is_fp8 {
+        kernels.decode_fp8(params.is_limited())
+    } else {
+        kernels.decode(launch.variant, params.is_limited(), launch.dtype)?
+    };
     let current = device.make_current()?;
     let driver = current.driver();
     let launch = Launch {
