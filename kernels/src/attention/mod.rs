@@ -5,4 +5,5 @@ pub mod epilogue;
 pub mod limits;
 pub mod quad;
 pub mod rows;
+pub mod softcap;
 pub mod softmax;

@@ -1,11 +1,13 @@
 //! A warp's walk over its part of the schedule.
 
+use core::marker::PhantomData;
 use core::ops::Range;
 
 use seq_macro::seq;
 
 use super::schedule::{self, Schedule, Split};
 use crate::abi::DenseDecodeParams;
+use crate::attention::limits::Limits;
 use crate::ptx::{global, special, warp};
 
 /// Consecutive blocks of one request, for one CTA to attend to.
@@ -22,16 +24,16 @@ pub struct Piece {
 
 /// A walk over the requests that a part has blocks of. It lives in the registers of warps that have none to spare:
 /// what can be loaded or computed again is not kept.
-#[derive(Clone)]
-pub struct Walk<'a> {
+pub struct Walk<'a, L> {
     params: &'a DenseDecodeParams,
     schedule: Schedule,
     part: u32,
     /// The current request, and where it begins on the line.
     request: u32,
     start: u32,
-    /// First block of it that has not been given out.
+    /// First of its visible blocks that has not been given out.
     block: u32,
+    limits: PhantomData<L>,
 }
 
 /// What a part shares of a split request.
@@ -44,7 +46,14 @@ pub struct Shared {
     pub split: Split,
 }
 
-impl<'a> Walk<'a> {
+impl<L> Clone for Walk<'_, L> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
+}
+
+impl<'a, L: Limits> Walk<'a, L> {
     /// Finds the first request of `part`.
     ///
     /// # Safety
@@ -53,9 +62,9 @@ impl<'a> Walk<'a> {
     pub unsafe fn new(params: &'a DenseDecodeParams, part: u32) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
-            let schedule = cut(params);
-            let (request, start) = find(params, schedule.start(part));
-            Self { params, schedule, part, request, start, block: 0 }
+            let schedule = cut::<L>(params);
+            let (request, start) = find::<L>(params, schedule.start(part));
+            Self { params, schedule, part, request, start, block: 0, limits: PhantomData }
         }
     }
 
@@ -68,13 +77,14 @@ impl<'a> Walk<'a> {
         while self.inside() {
             // SAFETY: inside the batch.
             let length = unsafe { same_length(self.params, self.request) };
-            let total = schedule::blocks(length);
+            let visible = visible::<L>(self.params, length);
+            let total = visible.end - visible.start;
             let share = self.schedule.share_of(self.part, self.start, total);
             let first = share.start.max(self.block);
             if first < share.end {
                 self.block = self.schedule.piece_end(first, share.end);
-                let blocks = first..self.block;
-                let slot = self.schedule.slot(self.part, self.start, total, &blocks);
+                let slot = self.schedule.slot(self.part, self.start, total, &(first..self.block));
+                let blocks = visible.start + first..visible.start + self.block;
                 return Some(Piece { request: self.request, length, blocks, slot });
             }
             self.advance(total);
@@ -91,7 +101,9 @@ impl<'a> Walk<'a> {
         while self.inside() {
             let (request, start) = (self.request, self.start);
             // SAFETY: inside the batch.
-            let total = schedule::blocks(unsafe { same_length(self.params, request) });
+            let length = unsafe { same_length(self.params, request) };
+            let visible = visible::<L>(self.params, length);
+            let total = visible.end - visible.start;
             let share = self.schedule.share_of(self.part, start, total);
             self.advance(total);
             if share.is_empty() {
@@ -110,7 +122,7 @@ impl<'a> Walk<'a> {
         self.request < self.params.batch && self.start < self.schedule.start(self.part + 1)
     }
 
-    /// Goes on behind the current request, of `blocks` blocks.
+    /// Goes on behind the current request, of `blocks` visible blocks.
     #[inline(always)]
     fn advance(&mut self, blocks: u32) {
         self.request += 1;
@@ -127,11 +139,11 @@ const CHUNK: u32 = 4 * 32;
 /// # Safety
 /// As for [`Walk::new`].
 #[inline(always)]
-unsafe fn cut(params: &DenseDecodeParams) -> Schedule {
+unsafe fn cut<L: Limits>(params: &DenseDecodeParams) -> Schedule {
     let (mut total, mut first) = (0, 0);
     while first < params.batch {
         // SAFETY: the caller's promise.
-        let [a, b, c, d] = unsafe { lane_costs(params, first) };
+        let [a, b, c, d] = unsafe { lane_costs::<L>(params, first) };
         total += warp::sum(a + b + c + d);
         first += CHUNK;
     }
@@ -143,11 +155,11 @@ unsafe fn cut(params: &DenseDecodeParams) -> Schedule {
 /// # Safety
 /// As for [`Walk::new`].
 #[inline(always)]
-unsafe fn find(params: &DenseDecodeParams, position: u32) -> (u32, u32) {
+unsafe fn find<L: Limits>(params: &DenseDecodeParams, position: u32) -> (u32, u32) {
     let (mut first, mut start) = (0, 0);
     while first < params.batch {
         // SAFETY: the caller's promise.
-        let [a, b, c, d] = unsafe { lane_costs(params, first) };
+        let [a, b, c, d] = unsafe { lane_costs::<L>(params, first) };
         let mine = a + b + c + d;
         let chunk = warp::sum(mine);
         if start + chunk > position {
@@ -171,16 +183,24 @@ unsafe fn find(params: &DenseDecodeParams, position: u32) -> (u32, u32) {
 
 /// Costs of the four requests from `first + 4 · lane` on, zero past the end of the batch.
 #[inline(always)]
-unsafe fn lane_costs(params: &DenseDecodeParams, first: u32) -> [u32; 4] {
+unsafe fn lane_costs<L: Limits>(params: &DenseDecodeParams, first: u32) -> [u32; 4] {
     let request = first + 4 * special::lane();
     [0, 1, 2, 3].map(|i| {
         if request + i < params.batch {
             // SAFETY: inside the batch.
-            params.cut.cost(schedule::blocks(unsafe { load_length(params, request + i) }))
+            let length = unsafe { load_length(params, request + i) };
+            let visible = visible::<L>(params, length);
+            params.cut.cost(visible.end - visible.start)
         } else {
             0
         }
     })
+}
+
+/// The blocks of a request of `length` tokens that some query token sees.
+#[inline(always)]
+fn visible<L: Limits>(params: &DenseDecodeParams, length: i32) -> Range<u32> {
+    if L::LIMITED { params.reach.visible(length) } else { 0..schedule::blocks(length) }
 }
 
 /// Cached tokens of a request.

@@ -18,23 +18,18 @@ use crate::tile::element::Element;
 use crate::tile::swizzle;
 
 /// What the warpgroup keeps from piece to piece.
-pub struct Left {
+pub struct Left<L> {
     publisher: Publisher,
     ring: Ring,
     q_parity: u32,
-    limits: Limits,
+    limits: L,
 }
 
-impl Left {
+impl<L: Limits> Left<L> {
     /// Before the first piece of `tile`.
     #[inline(always)]
     pub fn new(tile: &Tile) -> Self {
-        Self {
-            publisher: Publisher::new(),
-            ring: Ring::new(),
-            q_parity: 0,
-            limits: Limits::new(tile),
-        }
+        Self { publisher: Publisher::new(), ring: Ring::new(), q_parity: 0, limits: L::new(tile) }
     }
 
     /// Computes the left half of the next piece's output, which is zero before, not yet normalised; its header is
@@ -63,8 +58,11 @@ impl Left {
             self.q_parity ^= 1;
             issue_left_scores::<E>(&mut scores, &self.ring, shared);
             finish_scores::<E>(&mut scores, &self.ring, shared);
+            if let Some(rows) = tail::rows_before::<L>(&header) {
+                tail::clear::<LEFT_GROUP>(self.ring.tile(shared, 0), rows);
+            }
             while !header.is_last() {
-                self.limits.mask(&mut scores, header.tokens);
+                self.limits.apply(&mut scores, params, header.tokens);
                 let factors = softmax.step(&mut scores, params.scale_log2);
                 let p = softmax::pack::<E>(&scores);
                 softmax::scale_rows(o, factors);
@@ -85,7 +83,7 @@ impl Left {
             // The last block stands apart, for it has no scores to queue: a branch in the loop, between
             // multiplies in flight, would make ptxas serialise them all (C7514).
             release(shared + Q_EMPTY);
-            self.limits.mask(&mut scores, header.tokens);
+            self.limits.apply(&mut scores, params, header.tokens);
             let factors = softmax.step(&mut scores, params.scale_log2);
             let p = softmax::pack::<E>(&scores);
             softmax::scale_rows(o, factors);

@@ -47,6 +47,7 @@ mod device {
     use super::{barriers, producer};
     use crate::abi::DenseDecodeParams;
     use crate::attention::epilogue;
+    use crate::attention::limits::Limits;
     use crate::attention::rows::Tile;
     use crate::decode::merge;
     use crate::ptx::tma::TensorMapAddress;
@@ -59,7 +60,7 @@ mod device {
     /// # Safety
     /// As for the entry point.
     #[inline(always)]
-    pub unsafe fn run<E: Element>(
+    pub unsafe fn run<E: Element, L: Limits>(
         q: TensorMapAddress,
         kv: TensorMapAddress,
         params: &DenseDecodeParams,
@@ -75,12 +76,12 @@ mod device {
             let warp = special::warp();
             if warp < PRODUCER_WARP {
                 registers::increase::<CONSUMER_REGISTERS>();
-                multiply::<E>(params, &tile, shared);
+                multiply::<E, L>(params, &tile, shared);
                 merge::run::<E>(params, &tile, DESK.at(shared));
             } else {
                 registers::decrease::<PRODUCER_REGISTERS>();
                 if warp == PRODUCER_WARP {
-                    producer::run(q, &Elements(kv), params, &tile, part, shared);
+                    producer::run::<L, _>(q, &Elements(kv), params, &tile, part, shared);
                 } else {
                     merge::clear_empty_requests::<E>(params, &tile, part, warp - PRODUCER_WARP - 1);
                 }
@@ -94,9 +95,13 @@ mod device {
     /// # Safety
     /// All eight warps call it, each converged.
     #[inline(always)]
-    pub unsafe fn multiply<E: Element>(params: &DenseDecodeParams, tile: &Tile, shared: u32) {
+    pub unsafe fn multiply<E: Element, L: Limits>(
+        params: &DenseDecodeParams,
+        tile: &Tile,
+        shared: u32,
+    ) {
         let is_left = special::warp() < RIGHT_WARP;
-        let (mut left, mut right) = (Left::new(tile), Right::new());
+        let (mut left, mut right) = (Left::<L>::new(tile), Right::new());
         loop {
             // SAFETY: zero bits are 0.0; warpgroups are converged.
             unsafe {
@@ -105,7 +110,7 @@ mod device {
                     let (header, result) = left.piece::<E>(params, shared, &mut o);
                     (header, result.normaliser, Some(result.log2_sum))
                 } else {
-                    let (header, normaliser) = right.piece::<E>(shared, &mut o);
+                    let (header, normaliser) = right.piece::<E, L>(shared, &mut o);
                     (header, normaliser, None)
                 };
                 if header.is_end() {

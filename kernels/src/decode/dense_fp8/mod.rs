@@ -32,6 +32,7 @@ mod device {
     use super::converter;
     use super::source::Codes;
     use crate::abi::DenseDecodeParams;
+    use crate::attention::limits::Limits;
     use crate::attention::rows::Tile;
     use crate::decode::dense::config::{DESK, PRODUCER_WARP, STAGES};
     use crate::decode::dense::{barriers, multiply, producer};
@@ -45,7 +46,11 @@ mod device {
     /// # Safety
     /// As for the entry point.
     #[inline(always)]
-    pub unsafe fn run<E: Element>(q: TensorMapAddress, kv: &Codes, params: &DenseDecodeParams) {
+    pub unsafe fn run<E: Element, L: Limits>(
+        q: TensorMapAddress,
+        kv: &Codes,
+        params: &DenseDecodeParams,
+    ) {
         let shared = shared::base();
         // SAFETY: every thread of the CTA is here, and nobody has used the barriers.
         unsafe { init(shared) };
@@ -57,12 +62,12 @@ mod device {
             let warp = special::warp();
             if warp < PRODUCER_WARP {
                 registers::increase::<CONSUMER_REGISTERS>();
-                multiply::<E>(params, &tile, shared);
+                multiply::<E, L>(params, &tile, shared);
                 merge::run::<E>(params, &tile, DESK.at(shared));
             } else {
                 registers::decrease::<CONVERTER_REGISTERS>();
                 if warp == PRODUCER_WARP {
-                    producer::run(q, kv, params, &tile, part, shared);
+                    producer::run::<L, _>(q, kv, params, &tile, part, shared);
                 } else {
                     // While the first codes are on their way.
                     merge::clear_empty_requests::<E>(params, &tile, part, warp - CONVERTER_WARP);

@@ -68,6 +68,7 @@ mod device {
     use super::{Desk, WARPS};
     use crate::abi::DenseDecodeParams;
     use crate::attention::epilogue;
+    use crate::attention::limits::Limits;
     use crate::attention::rows::Tile;
     use crate::decode::walk::Walk;
     use crate::ptx::{global, mbarrier, special, warp};
@@ -78,7 +79,12 @@ mod device {
     /// # Safety
     /// One converged warp calls it; everything that the CTA itself contributes is under way.
     #[inline(always)]
-    pub unsafe fn hand_out(params: &DenseDecodeParams, tile: &Tile, mut walk: Walk, desk: Desk) {
+    pub unsafe fn hand_out<L: Limits>(
+        params: &DenseDecodeParams,
+        tile: &Tile,
+        mut walk: Walk<L>,
+        desk: Desk,
+    ) {
         let mut parity = 0;
         // SAFETY: the counters are valid; a task is written when the one before it is done.
         unsafe {

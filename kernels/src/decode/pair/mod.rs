@@ -49,6 +49,7 @@ mod device {
     use super::{barriers, producer};
     use crate::abi::DenseDecodeParams;
     use crate::attention::epilogue;
+    use crate::attention::limits::Limits;
     use crate::attention::rows::Tile;
     use crate::decode::dense::config::{
         CONSUMER_REGISTERS, PRODUCER_REGISTERS, PRODUCER_WARP, RIGHT_WARP,
@@ -64,7 +65,7 @@ mod device {
     /// # Safety
     /// As for the entry point.
     #[inline(always)]
-    pub unsafe fn run<E: Element>(
+    pub unsafe fn run<E: Element, L: Limits>(
         q: TensorMapAddress,
         kv: TensorMapAddress,
         params: &DenseDecodeParams,
@@ -80,12 +81,12 @@ mod device {
             let warp = special::warp();
             if warp < PRODUCER_WARP {
                 registers::increase::<CONSUMER_REGISTERS>();
-                multiply::<E>(params, &tile, shared);
+                multiply::<E, L>(params, &tile, shared);
                 merge::run::<E>(params, &tile, DESK.at(shared));
             } else {
                 registers::decrease::<PRODUCER_REGISTERS>();
                 if warp == PRODUCER_WARP {
-                    producer::run(q, kv, params, &tile, part, shared);
+                    producer::run::<L>(q, kv, params, &tile, part, shared);
                 } else {
                     merge::clear_empty_requests::<E>(params, &tile, part, warp - PRODUCER_WARP - 1);
                 }
@@ -102,9 +103,13 @@ mod device {
     /// # Safety
     /// All eight warps call it, each converged.
     #[inline(always)]
-    unsafe fn multiply<E: Element>(params: &DenseDecodeParams, tile: &Tile, shared: u32) {
+    unsafe fn multiply<E: Element, L: Limits>(
+        params: &DenseDecodeParams,
+        tile: &Tile,
+        shared: u32,
+    ) {
         let is_own = special::warp() < RIGHT_WARP;
-        let (mut own, mut other) = (Own::new(tile), Other::new());
+        let (mut own, mut other) = (Own::<L>::new(tile), Other::new());
         loop {
             // SAFETY: zero bits are 0.0; warpgroups are converged.
             unsafe {
