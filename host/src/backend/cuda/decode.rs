@@ -21,7 +21,7 @@ pub(crate) struct DecodeLaunch<'a> {
     pub variant: Variant,
     /// `[batch, s_q, h_q, 576]`.
     pub q: &'a TensorRef<'a>,
-    /// `[blocks, 64, h_k, 576]`, or `[blocks, 64, 1, 656]` bytes, for bf16.
+    /// `[blocks, 64, h_k, 576]`, or `[blocks, 64, 1, 656]` bytes.
     pub kv_cache: &'a TensorRef<'a>,
     /// Everything else.
     pub params: &'a DenseDecodeParams,
@@ -43,8 +43,11 @@ pub(crate) fn launch_decode(
     let DecodeLaunch { q, kv_cache, params, .. } = *launch;
     let is_fp8 = kv_cache.dtype() == DType::U8;
     let kernels = device.kernels();
-    let function =
-        if is_fp8 { kernels.decode_fp8() } else { kernels.decode(launch.variant, launch.dtype)? };
+    let function = if is_fp8 {
+        kernels.decode_fp8(params.is_limited(), launch.dtype)?
+    } else {
+        kernels.decode(launch.variant, params.is_limited(), launch.dtype)?
+    };
     let current = device.make_current()?;
     let driver = current.driver();
     let launch = Launch {
