@@ -210,6 +210,12 @@ pub enum Error {
         /// Rotary dimensions.
         rope: u32,
     },
+    /// Queries of sparse attention of a width that there are no kernels for.
+    #[error("queries must have 576 or 512 dimensions, but have {got}")]
+    UnsupportedQueryWidth {
+        /// Dimensions that they have.
+        got: usize,
+    },
     /// A cache block size other than 64 tokens.
     #[error("the block size must be 64 tokens, but is {got}")]
     UnsupportedBlockSize {

@@ -97,6 +97,7 @@ pub mod layer;
 pub mod norm;
 pub mod plan;
 mod rope;
+pub mod sparse;
 mod stream;
 mod tensor;
 
@@ -113,6 +114,10 @@ pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use plan::{DecodePlan, Mask, Planner, PlannerConfig, Step, Variant};
 pub use rope::{ROPE_PAIRS, Rope, Yarn};
+pub use sparse::{
+    Selection, SparseAttention, SparsePlan, SparsePlanner, SparsePlannerConfig, SparseStep,
+    sparse_decode, sparse_prefill,
+};
 pub use stream::{Stream, StreamRef};
 pub use tensor::{Location, Shape, TensorMut, TensorRef};
 

@@ -14,7 +14,8 @@ mod workspace;
 pub use decode_plan::DecodePlan;
 pub use kernel::Variant;
 pub use planner::{Planner, PlannerConfig};
+pub(crate) use planner::{divide, multiprocessors};
+pub(crate) use splitting::Splitting;
 pub use step::{Mask, Step};
 pub(crate) use tables::Tables;
-#[cfg(feature = "cuda")]
 pub(crate) use workspace::Workspace;

@@ -163,7 +163,7 @@ impl Planner {
         check::location("stream", stream.location(), self.device.location())?;
         self.check(&step)?;
         let rows = self.config.dims.rows(step.s_q);
-        let (parts, cut) = self.divide(step.lengths, rows.tiles())?;
+        let (parts, cut) = divide(&self.device, self.splitting, step.lengths, rows.tiles())?;
         let pieces = schedule::pieces(step.lengths, cut, parts)?;
         self.step += 1;
         self.tables.set(&step);
@@ -188,17 +188,6 @@ impl Planner {
             variant,
             summary,
         })
-    }
-
-    /// Parts and cut of a step with that many tiles of query rows.
-    fn divide(&self, lengths: &[i32], tiles: u32) -> Result<(u32, Cut)> {
-        let most = parts(&self.device, tiles);
-        // The simulator is for finding mistakes: it splits what it can.
-        #[cfg(feature = "sim")]
-        if let Device::Sim(_) = self.device {
-            return Ok((most, self.splitting.cut(lengths, most)?));
-        }
-        self.splitting.divide(lengths, most)
     }
 
     fn check(&self, step: &Step<'_>) -> Result<()> {
@@ -234,8 +223,24 @@ impl Planner {
     }
 }
 
+/// Parts and cut of a step with that many tiles of query rows.
+pub(crate) fn divide(
+    device: &Device,
+    splitting: Splitting,
+    lengths: &[i32],
+    tiles: u32,
+) -> Result<(u32, Cut)> {
+    let most = parts(device, tiles);
+    // The simulator is for finding mistakes: it splits what it can.
+    #[cfg(feature = "sim")]
+    if let Device::Sim(_) = device {
+        return Ok((most, splitting.cut(lengths, most)?));
+    }
+    splitting.divide(lengths, most)
+}
+
 /// Multiprocessors of a GPU.
-fn multiprocessors(device: &Device) -> Option<u32> {
+pub(crate) fn multiprocessors(device: &Device) -> Option<u32> {
     match device {
         Device::Cpu(_) => None,
         #[cfg(feature = "sim")]

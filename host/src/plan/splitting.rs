@@ -20,7 +20,7 @@ const MERGE_BLOCKS: u32 = 3;
 
 /// Where requests are split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Splitting {
+pub(crate) enum Splitting {
     /// So that all parts have the same.
     Balanced,
     /// After every 2^`log2_blocks` blocks.
@@ -63,14 +63,17 @@ impl Splitting {
         }
     }
 
+    /// Tiles of partial results that a step with a balanced cut may need: `parts · tiles` is at most one CTA per
+    /// multiprocessor, or one per tile if there are more.
+    pub const fn balanced_tiles(multiprocessors: u32, tiles: u32) -> u64 {
+        let ctas = if multiprocessors > tiles { multiprocessors } else { tiles };
+        Schedule::slots(Cut::balanced(0), 0, ctas)
+    }
+
     /// Tiles of partial results that the largest step of a planner may need.
     pub fn partial_tiles(self, config: &PlannerConfig, multiprocessors: u32, tiles: u32) -> u64 {
         match self {
-            // `parts · tiles` is at most one CTA per multiprocessor, or one per tile if there are more.
-            Self::Balanced => {
-                let ctas = multiprocessors.max(tiles);
-                Schedule::slots(Cut::balanced(0), 0, ctas)
-            }
+            Self::Balanced => Self::balanced_tiles(multiprocessors, tiles),
             Self::Fixed { log2_blocks } => {
                 let cut = Cut::fixed(log2_blocks);
                 let blocks = config.max_blocks_per_sequence as u32;

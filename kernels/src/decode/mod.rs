@@ -10,6 +10,7 @@ pub mod dense_fp8;
 pub mod merge;
 pub mod pair;
 pub mod schedule;
+pub mod sparse;
 
 /// The kernels for dense decode. Both take the same parameters, and compute the same but for the order of additions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

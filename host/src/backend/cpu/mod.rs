@@ -12,6 +12,7 @@ mod problem;
 pub(crate) mod product;
 pub(crate) mod rows;
 mod softmax;
+pub(crate) mod sparse;
 
 use half::{bf16, f16};
 

@@ -40,6 +40,17 @@ impl OnlineSoftmax {
         let Row { maximum, sum } = self.rows[row];
         if sum == 0.0 { (0.0, f32::NEG_INFINITY) } else { (sum.recip(), maximum + sum.ln()) }
     }
+
+    /// By what the output of a row is to be multiplied if another score, already scaled, takes its share of the softmax.
+    pub fn normaliser_beside(&self, row: usize, score: f32) -> f32 {
+        let Row { maximum, sum } = self.rows[row];
+        if sum == 0.0 { 0.0 } else { (sum + (score - maximum).exp()).recip() }
+    }
+
+    /// Largest scaled score of a row: −∞ if it has seen none.
+    pub fn maximum(&self, row: usize) -> f32 {
+        self.rows[row].maximum
+    }
 }
 
 impl Row {

@@ -1,0 +1,3 @@
+//! Sparse attention.
+
+pub mod abi;
