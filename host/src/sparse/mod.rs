@@ -27,7 +27,10 @@ use crate::tensor::{TensorMut, TensorRef};
 #[derive(Clone, Copy, Debug)]
 pub struct Selection<'a> {
     /// The cache, bf16: `[blocks, block_size, 1, d_qk]`, of blocks of any size; an array of rows is one block,
-    /// `[1, rows, 1, d_qk]`. Rows that no index names may hold anything, NaN included.
+    /// `[1, rows, 1, d_qk]`. Or bytes of an FP8 format, whose elements count as [`gather`](crate::cache::gather()) gives
+    /// them in bf16: `[blocks, block_size, 1, 656]` for queries of 576 dimensions, `[blocks, block_size, 1, 584]` for
+    /// those of 512, each block as [`Fp8Format`](crate::cache::Fp8Format) has one of 64 tokens. Rows that no index names
+    /// may hold anything, NaN included.
     pub kv_cache: TensorRef<'a>,
     /// Which of its tokens each query token attends to: `[tokens, topk] i32`, `block · block_size + offset`. An index
     /// that is negative, or that no token of the cache has, names nothing; a token that is named twice counts twice.
@@ -75,8 +78,7 @@ pub struct SparseAttention<'a> {
 /// - [`DTypeMismatch`](crate::Error::DTypeMismatch), [`RankMismatch`](crate::Error::RankMismatch),
 ///   [`ShapeMismatch`](crate::Error::ShapeMismatch) if a tensor is not what its field says, or is not of the plan;
 ///   [`UnsupportedQueryWidth`](crate::Error::UnsupportedQueryWidth).
-/// - [`UnknownFormat`](crate::Error::UnknownFormat) if a cache is of bytes, and a token has neither 656 nor 584;
-///   [`NoKernel`](crate::Error::NoKernel) if it has.
+/// - [`UnknownFormat`](crate::Error::UnknownFormat) if a cache is of bytes, and a token has neither 656 nor 584.
 /// - [`OutOfRange`](crate::Error::OutOfRange) if there are more tokens, heads or indices than kernels can count.
 /// - [`Misaligned`](crate::Error::Misaligned), [`MisalignedStride`](crate::Error::MisalignedStride),
 ///   [`StrideMismatch`](crate::Error::StrideMismatch), [`OutOfRange`](crate::Error::OutOfRange) if the device cannot follow
