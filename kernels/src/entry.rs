@@ -8,7 +8,9 @@ use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
 use crate::cache::fp8::{self, Paged584, Token656};
 use crate::cache::{append, copy, gather as rows};
 use crate::decode::dense_fp8::Codes;
-use crate::decode::{dense, dense_fp8, pair};
+use crate::decode::sparse::abi::SparseParams;
+use crate::decode::sparse::{Decode, Prefill};
+use crate::decode::{dense, dense_fp8, pair, sparse};
 use crate::gemm::abi::GemmParams;
 use crate::gemm::{self, Maps, N64, N128, N256, Pair192, Pair256};
 use crate::norm;
@@ -124,6 +126,51 @@ pub unsafe extern "ptx-kernel" fn pair_decode_f16(
     let kv = tensor_map_parameter!("pair_decode_f16_param_1");
     // SAFETY: the launcher's promise.
     unsafe { pair::run::<F16>(q, kv, &params) }
+}
+
+/// Sparse decode, bf16, queries of 576 dimensions. Grid (tiles, parts).
+///
+/// # Safety
+/// The launch follows `launch::SPARSE_DECODE_576_BF16`; `q` is encoded as `decode::sparse::config` says; every address in
+/// `params` is valid for the shapes in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn sparse_decode_576_bf16(_q: TensorMap, params: SparseParams) {
+    let q = tensor_map_parameter!("sparse_decode_576_bf16_param_0");
+    // SAFETY: the launcher's promise.
+    unsafe { sparse::run::<Bf16, Decode, 576>(q, &params) }
+}
+
+/// Sparse decode, bf16, queries of 512 dimensions. Grid (tiles, parts).
+///
+/// # Safety
+/// As for [`sparse_decode_576_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn sparse_decode_512_bf16(_q: TensorMap, params: SparseParams) {
+    let q = tensor_map_parameter!("sparse_decode_512_bf16_param_0");
+    // SAFETY: the launcher's promise.
+    unsafe { sparse::run::<Bf16, Decode, 512>(q, &params) }
+}
+
+/// Sparse prefill, bf16, queries of 576 dimensions. Grid (tiles, parts).
+///
+/// # Safety
+/// As for [`sparse_decode_576_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn sparse_prefill_576_bf16(_q: TensorMap, params: SparseParams) {
+    let q = tensor_map_parameter!("sparse_prefill_576_bf16_param_0");
+    // SAFETY: the launcher's promise.
+    unsafe { sparse::run::<Bf16, Prefill, 576>(q, &params) }
+}
+
+/// Sparse prefill, bf16, queries of 512 dimensions. Grid (tiles, parts).
+///
+/// # Safety
+/// As for [`sparse_decode_576_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn sparse_prefill_512_bf16(_q: TensorMap, params: SparseParams) {
+    let q = tensor_map_parameter!("sparse_prefill_512_bf16_param_0");
+    // SAFETY: the launcher's promise.
+    unsafe { sparse::run::<Bf16, Prefill, 512>(q, &params) }
 }
 
 /// New tokens into a bf16 cache. Grid (`cache::ctas(rows)`).

@@ -2,7 +2,7 @@
 //! launch bounds) and what the host passes to the driver. One table, so that the two never disagree.
 
 use crate::cache::{self, copy};
-use crate::decode::{dense, dense_fp8, pair};
+use crate::decode::{dense, dense_fp8, pair, sparse};
 use crate::{gemm, norm};
 
 /// What a kernel needs from its launch.
@@ -41,6 +41,10 @@ const fn pair(name: &'static str) -> Kernel {
     Kernel { cluster: pair::config::CTAS, shared_bytes: pair::config::SHARED_BYTES, ..dense(name) }
 }
 
+const fn sparse(name: &'static str) -> Kernel {
+    Kernel { tensor_maps: 1, shared_bytes: sparse::config::SHARED_BYTES, ..dense(name) }
+}
+
 const fn gemm(name: &'static str, cluster: u32) -> Kernel {
     Kernel {
         name,
@@ -69,6 +73,14 @@ pub const DENSE_FP8_DECODE_F16: Kernel = dense_fp8("dense_fp8_decode_f16");
 pub const PAIR_DECODE_BF16: Kernel = pair("pair_decode_bf16");
 /// Dense decode by pairs of CTAs over an f16 cache.
 pub const PAIR_DECODE_F16: Kernel = pair("pair_decode_f16");
+/// Sparse decode over a bf16 cache, queries of 576 dimensions.
+pub const SPARSE_DECODE_576_BF16: Kernel = sparse("sparse_decode_576_bf16");
+/// Sparse decode over a bf16 cache, queries of 512 dimensions.
+pub const SPARSE_DECODE_512_BF16: Kernel = sparse("sparse_decode_512_bf16");
+/// Sparse prefill over a bf16 cache, queries of 576 dimensions.
+pub const SPARSE_PREFILL_576_BF16: Kernel = sparse("sparse_prefill_576_bf16");
+/// Sparse prefill over a bf16 cache, queries of 512 dimensions.
+pub const SPARSE_PREFILL_512_BF16: Kernel = sparse("sparse_prefill_512_bf16");
 /// New tokens into a bf16 cache.
 pub const APPEND_BF16: Kernel = plain("append_bf16", cache::THREADS, cache::CTAS_PER_SM);
 /// New tokens into an f16 cache.
@@ -130,6 +142,10 @@ pub const KERNELS: &[Kernel] = &[
     DENSE_FP8_DECODE_F16,
     PAIR_DECODE_BF16,
     PAIR_DECODE_F16,
+    SPARSE_DECODE_576_BF16,
+    SPARSE_DECODE_512_BF16,
+    SPARSE_PREFILL_576_BF16,
+    SPARSE_PREFILL_512_BF16,
     APPEND_BF16,
     APPEND_F16,
     GATHER,

@@ -3,7 +3,7 @@
 
 use seq_macro::seq;
 
-use super::rows;
+use super::{rows, sink};
 use crate::ptx::math;
 use crate::ptx::registers;
 use crate::ptx::warp;
@@ -25,6 +25,8 @@ pub struct OnlineSoftmax {
     reference: [f32; 2],
     /// Sum of probabilities so far, over this thread's columns alone.
     sum: [f32; 2],
+    /// Largest scaled score so far, over this thread's columns alone, in powers of two, if that is wanted.
+    maximum: Option<[f32; 2]>,
 }
 
 /// What [`OnlineSoftmax::finish`] leaves of a row.
@@ -33,13 +35,19 @@ pub struct RowResult {
     pub normaliser: [f32; 2],
     /// log2 of the sum of 2^score, −∞ for a row that saw no token.
     pub log2_sum: [f32; 2],
+    /// Largest scaled score in powers of two, if it was wanted; −∞ for a row that saw no token.
+    pub maximum: Option<[f32; 2]>,
 }
 
 impl OnlineSoftmax {
-    /// No score seen yet.
+    /// No score seen yet. Whether the largest is wanted is a constant, which the compiler then knows.
     #[inline(always)]
-    pub fn new() -> Self {
-        Self { reference: [NO_REFERENCE; 2], sum: [0.0; 2] }
+    pub fn new(wants_maxima: bool) -> Self {
+        Self {
+            reference: [NO_REFERENCE; 2],
+            sum: [0.0; 2],
+            maximum: wants_maxima.then_some([f32::NEG_INFINITY; 2]),
+        }
     }
 
     /// Turns `scores` into probabilities and returns the factors that bring earlier results of the two rows to
@@ -47,6 +55,9 @@ impl OnlineSoftmax {
     #[inline(always)]
     pub fn step(&mut self, scores: &mut Acc64, scale_log2: f32) -> [f32; 2] {
         let largest = row_maxima(scores).map(|largest| largest * scale_log2);
+        if let Some(maximum) = &mut self.maximum {
+            seq!(R in 0..2 { maximum[R] = math::max(maximum[R], largest[R]); });
+        }
         let factors = self.follow(largest);
         seq!(N in 0..32 {
             scores[N] = math::exp2(math::fma(scores[N], scale_log2, -self.reference[N / 2 % 2]));
@@ -85,13 +96,15 @@ impl OnlineSoftmax {
         registers::demand(self.sum[0] + self.sum[1]);
     }
 
-    /// Closes the rows.
+    /// Closes the rows, beside scores that have no values.
     #[inline(always)]
-    pub fn finish(self) -> RowResult {
-        let mut result = RowResult { normaliser: [0.0; 2], log2_sum: [0.0; 2] };
+    pub fn finish(self, sinks: Option<[f32; 2]>) -> RowResult {
+        let maximum = self.maximum.map(|maximum| maximum.map(quad_max));
+        let mut result = RowResult { normaliser: [0.0; 2], log2_sum: [0.0; 2], maximum };
         seq!(R in 0..2 {
             let sum = quad_sum(self.sum[R]);
-            result.normaliser[R] = if sum == 0.0 { 0.0 } else { math::recip(sum) };
+            let sink = sinks.map(|sinks| sinks[R]);
+            result.normaliser[R] = sink::normaliser(sum, self.reference[R], sink);
             result.log2_sum[R] = self.reference[R] + math::log2(sum);
         });
         result

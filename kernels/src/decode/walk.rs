@@ -8,6 +8,31 @@ use super::schedule::{self, Schedule, Split};
 use crate::abi::DenseDecodeParams;
 use crate::ptx::{global, special, warp};
 
+/// A batch of requests, whose lengths are on the device.
+pub trait Lengths {
+    /// Its size, and how it is divided.
+    fn decode(&self) -> &DenseDecodeParams;
+
+    /// Tokens of `request`.
+    ///
+    /// # Safety
+    /// The request is one of the batch.
+    unsafe fn of(&self, request: u32) -> i32;
+}
+
+impl Lengths for DenseDecodeParams {
+    #[inline(always)]
+    fn decode(&self) -> &DenseDecodeParams {
+        self
+    }
+
+    #[inline(always)]
+    unsafe fn of(&self, request: u32) -> i32 {
+        // SAFETY: the caller's promise.
+        unsafe { global::load_i32((self.lengths as *const i32).wrapping_add(request as usize)) }
+    }
+}
+
 /// Consecutive blocks of one request, for one CTA to attend to.
 pub struct Piece {
     /// Index of the request in the batch.
@@ -22,9 +47,8 @@ pub struct Piece {
 
 /// A walk over the requests that a part has blocks of. It lives in the registers of warps that have none to spare:
 /// what can be loaded or computed again is not kept.
-#[derive(Clone)]
-pub struct Walk<'a> {
-    params: &'a DenseDecodeParams,
+pub struct Walk<'a, P> {
+    params: &'a P,
     schedule: Schedule,
     part: u32,
     /// The current request, and where it begins on the line.
@@ -44,13 +68,20 @@ pub struct Shared {
     pub split: Split,
 }
 
-impl<'a> Walk<'a> {
+impl<P> Clone for Walk<'_, P> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
+}
+
+impl<'a, P: Lengths> Walk<'a, P> {
     /// Finds the first request of `part`.
     ///
     /// # Safety
-    /// All lanes of the warp call it, converged; `params.lengths` points to `params.batch` readable `i32`.
+    /// All lanes of the warp call it, converged; the lengths of all requests are readable.
     #[inline(always)]
-    pub unsafe fn new(params: &'a DenseDecodeParams, part: u32) -> Self {
+    pub unsafe fn new(params: &'a P, part: u32) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
             let schedule = cut(params);
@@ -107,7 +138,7 @@ impl<'a> Walk<'a> {
     /// Whether the current request reaches into the part.
     #[inline(always)]
     fn inside(&self) -> bool {
-        self.request < self.params.batch && self.start < self.schedule.start(self.part + 1)
+        self.request < self.params.decode().batch && self.start < self.schedule.start(self.part + 1)
     }
 
     /// Goes on behind the current request, of `blocks` blocks.
@@ -127,15 +158,16 @@ const CHUNK: u32 = 4 * 32;
 /// # Safety
 /// As for [`Walk::new`].
 #[inline(always)]
-unsafe fn cut(params: &DenseDecodeParams) -> Schedule {
+unsafe fn cut<P: Lengths>(params: &P) -> Schedule {
+    let decode = params.decode();
     let (mut total, mut first) = (0, 0);
-    while first < params.batch {
+    while first < decode.batch {
         // SAFETY: the caller's promise.
         let [a, b, c, d] = unsafe { lane_costs(params, first) };
         total += warp::sum(a + b + c + d);
         first += CHUNK;
     }
-    Schedule::new(params.cut, total, params.parts)
+    Schedule::new(decode.cut, total, decode.parts)
 }
 
 /// The request that contains `position` of the cost line, and where it begins; `batch` or more if there is none.
@@ -143,9 +175,9 @@ unsafe fn cut(params: &DenseDecodeParams) -> Schedule {
 /// # Safety
 /// As for [`Walk::new`].
 #[inline(always)]
-unsafe fn find(params: &DenseDecodeParams, position: u32) -> (u32, u32) {
+unsafe fn find<P: Lengths>(params: &P, position: u32) -> (u32, u32) {
     let (mut first, mut start) = (0, 0);
-    while first < params.batch {
+    while first < params.decode().batch {
         // SAFETY: the caller's promise.
         let [a, b, c, d] = unsafe { lane_costs(params, first) };
         let mine = a + b + c + d;
@@ -171,31 +203,25 @@ unsafe fn find(params: &DenseDecodeParams, position: u32) -> (u32, u32) {
 
 /// Costs of the four requests from `first + 4 · lane` on, zero past the end of the batch.
 #[inline(always)]
-unsafe fn lane_costs(params: &DenseDecodeParams, first: u32) -> [u32; 4] {
+unsafe fn lane_costs<P: Lengths>(params: &P, first: u32) -> [u32; 4] {
+    let DenseDecodeParams { batch, cut, .. } = params.decode();
     let request = first + 4 * special::lane();
     [0, 1, 2, 3].map(|i| {
-        if request + i < params.batch {
+        if request + i < *batch {
             // SAFETY: inside the batch.
-            params.cut.cost(schedule::blocks(unsafe { load_length(params, request + i) }))
+            cut.cost(schedule::blocks(unsafe { params.of(request + i) }))
         } else {
             0
         }
     })
 }
 
-/// Cached tokens of a request.
-#[inline(always)]
-unsafe fn load_length(params: &DenseDecodeParams, request: u32) -> i32 {
-    // SAFETY: the caller's promise.
-    unsafe { global::load_i32((params.lengths as *const i32).wrapping_add(request as usize)) }
-}
-
-/// Cached tokens of a request that all lanes ask for. Handed around, so that the compiler knows the value to be
+/// Tokens of a request that all lanes ask for. Handed around, so that the compiler knows the value to be
 /// the same in all of them: branches on it do not diverge.
 #[inline(always)]
-unsafe fn same_length(params: &DenseDecodeParams, request: u32) -> i32 {
+pub unsafe fn same_length<P: Lengths>(params: &P, request: u32) -> i32 {
     // SAFETY: the caller's promise.
-    warp::broadcast(unsafe { load_length(params, request) } as u32, 0) as i32
+    warp::broadcast(unsafe { params.of(request) } as u32, 0) as i32
 }
 
 /// Sum of `value` over this lane and those below it.

@@ -2,14 +2,16 @@
 //!
 //! Geometry comes from [`crate::launch`], as on the device. Tensor maps are addresses that
 //! `oxmla_simt::Memory::tensor_map` gave out, of the maps that [`crate::decode::dense::config`],
-//! [`crate::decode::dense_fp8::config`] and [`crate::gemm::config`] describe.
+//! [`crate::decode::dense_fp8::config`], [`crate::decode::sparse::config`] and [`crate::gemm::config`] describe.
 
 use crate::abi::DenseDecodeParams;
 use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
 use crate::cache::fp8::{self, Paged584, Token656};
 use crate::cache::{append, copy, gather as rows};
 use crate::decode::dense_fp8::Codes;
-use crate::decode::{dense, dense_fp8, pair};
+use crate::decode::sparse::abi::SparseParams;
+use crate::decode::sparse::{Decode, Prefill};
+use crate::decode::{dense, dense_fp8, pair, sparse};
 use crate::gemm::abi::GemmParams;
 use crate::gemm::{self, Maps, N64, N128, N256, Pair192, Pair256};
 use crate::norm;
@@ -53,6 +55,30 @@ pub fn pair_decode_bf16(q: u64, kv: u64, params: &DenseDecodeParams) {
 pub fn pair_decode_f16(q: u64, kv: u64, params: &DenseDecodeParams) {
     // SAFETY: the machine checks every access.
     unsafe { pair::run::<F16>(TensorMapAddress(q), TensorMapAddress(kv), params) }
+}
+
+/// `sparse_decode_576_bf16`. Grid (tiles, parts).
+pub fn sparse_decode_576_bf16(q: u64, params: &SparseParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { sparse::run::<Bf16, Decode, 576>(TensorMapAddress(q), params) }
+}
+
+/// `sparse_decode_512_bf16`. Grid (tiles, parts).
+pub fn sparse_decode_512_bf16(q: u64, params: &SparseParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { sparse::run::<Bf16, Decode, 512>(TensorMapAddress(q), params) }
+}
+
+/// `sparse_prefill_576_bf16`. Grid (tiles, parts).
+pub fn sparse_prefill_576_bf16(q: u64, params: &SparseParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { sparse::run::<Bf16, Prefill, 576>(TensorMapAddress(q), params) }
+}
+
+/// `sparse_prefill_512_bf16`. Grid (tiles, parts).
+pub fn sparse_prefill_512_bf16(q: u64, params: &SparseParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { sparse::run::<Bf16, Prefill, 512>(TensorMapAddress(q), params) }
 }
 
 /// `append_bf16`. Grid (`cache::ctas(rows)`).

@@ -1,7 +1,7 @@
 //! The kernels in the SIMT machine.
 //!
 //! [`entry`] has the entry points, for a launch of one's own; [`DenseDecode`] is a whole decode step over host
-//! memory, launched as on the device, and [`AppendRows`], [`GatherRows`] and [`CopyBlocks`] are the launches that
+//! memory, launched as on the device, [`SparseStep`] one of sparse attention, and [`AppendRows`], [`GatherRows`] and [`CopyBlocks`] are the launches that
 //! move cached rows, [`Gemm`] is a matrix product, and [`NormRows`] normalises rows.
 
 mod cache;
@@ -10,6 +10,7 @@ pub mod entry;
 mod gemm;
 pub mod micro;
 mod norm;
+mod sparse;
 mod step;
 
 pub use cache::{AppendRows, CacheFormat, CopyBlocks, GatherRows};
@@ -17,4 +18,5 @@ pub use cached::CachedTokens;
 pub use gemm::{Gemm, Strides, TurnedRows};
 pub use norm::NormRows;
 pub use oxmla_simt::{Launch, Timing};
+pub use sparse::{Listed, SparseStep, SparseWork};
 pub use step::{DenseDecode, ElementType, Error};

@@ -259,7 +259,7 @@ impl DenseDecode<'_> {
     }
 }
 
-fn geometry(kernel: &Kernel, grid: [u32; 3]) -> Launch {
+pub(super) fn geometry(kernel: &Kernel, grid: [u32; 3]) -> Launch {
     // Without optimisation a fragment is copied from frame to frame.
     let stack_bytes = if cfg!(debug_assertions) { 512 * 1024 } else { 256 * 1024 };
     Launch::new(kernel.name, grid, kernel.threads)
@@ -269,7 +269,7 @@ fn geometry(kernel: &Kernel, grid: [u32; 3]) -> Launch {
 }
 
 /// Q, each stage of K, P.
-fn dense_buffers() -> Vec<Range<u32>> {
+pub(super) fn dense_buffers() -> Vec<Range<u32>> {
     let stages = (0..config::STAGES).map(|i| config::K + i * config::BLOCK_BYTES);
     let blocks = iter::once(config::Q).chain(stages).map(|at| at..at + config::BLOCK_BYTES);
     blocks.chain(iter::once(config::P..config::P + TILE_BYTES)).collect()

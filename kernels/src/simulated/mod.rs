@@ -4,6 +4,7 @@
 pub mod barrier;
 pub mod bulk;
 pub mod cluster;
+pub mod cp_async;
 pub mod fence;
 pub mod global;
 pub mod grid;

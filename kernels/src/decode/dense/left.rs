@@ -3,9 +3,9 @@
 use seq_macro::seq;
 
 use super::barriers::{Publisher, Ring, release};
+use super::blocks::Blocks;
 use super::config::*;
 use crate::abi::DenseDecodeParams;
-use crate::attention::limits::Limits;
 use crate::attention::rows::{self, Tile};
 use crate::attention::softmax::{self, OnlineSoftmax, RowResult};
 use crate::decode::header::Header;
@@ -22,49 +22,45 @@ pub struct Left {
     publisher: Publisher,
     ring: Ring,
     q_parity: u32,
-    limits: Limits,
 }
 
 impl Left {
-    /// Before the first piece of `tile`.
+    /// Before the first piece.
     #[inline(always)]
-    pub fn new(tile: &Tile) -> Self {
-        Self {
-            publisher: Publisher::new(),
-            ring: Ring::new(),
-            q_parity: 0,
-            limits: Limits::new(tile),
-        }
+    pub fn new() -> Self {
+        Self { publisher: Publisher::new(), ring: Ring::new(), q_parity: 0 }
     }
 
-    /// Computes the left half of the next piece's output, which is zero before, not yet normalised; its header is
-    /// that of its last block. The last header of all is the end's.
+    /// Computes the left half of the output of the next piece of `tile`, which is zero before, not yet normalised; its
+    /// header is that of its last block. The last header of all is the end's.
     ///
     /// # Safety
     /// The four warps of the warpgroup call it, converged; `params` is valid for the launch.
     #[inline(always)]
-    pub unsafe fn piece<E: Element>(
+    pub unsafe fn piece<E: Element, B: Blocks>(
         &mut self,
         params: &DenseDecodeParams,
+        tile: &Tile,
+        blocks: &B,
         shared: u32,
         o: &mut Acc256,
     ) -> (Header, RowResult) {
         // SAFETY: zero bits are 0.0. (An array literal of this length would go through local memory.)
         let mut scores: Acc64 = unsafe { core::mem::zeroed() };
-        let mut softmax = OnlineSoftmax::new();
+        let mut softmax = OnlineSoftmax::new(B::MAXIMA);
         // SAFETY: the warpgroup is converged, and every wait below stands before the use it protects.
         unsafe {
             let mut header = next_header(&self.ring, shared);
             if header.is_end() {
                 self.publisher.wait_consumed();
-                return (header, softmax.finish());
+                return (header, softmax.finish(None));
             }
             mbarrier::wait(shared + Q_FULL, self.q_parity);
             self.q_parity ^= 1;
             issue_left_scores::<E>(&mut scores, &self.ring, shared);
-            finish_scores::<E>(&mut scores, &self.ring, shared);
+            finish_scores::<E, B>(&mut scores, &self.ring, shared);
             while !header.is_last() {
-                self.limits.mask(&mut scores, header.tokens);
+                blocks.mask(&mut scores, &header, &self.ring, shared);
                 let factors = softmax.step(&mut scores, params.scale_log2);
                 let p = softmax::pack::<E>(&scores);
                 softmax::scale_rows(o, factors);
@@ -80,17 +76,17 @@ impl Left {
                 issue_left_scores::<E>(&mut scores, &self.ring, shared);
                 wgmma::wait_256::<1>(o);
                 release(left_empty);
-                finish_scores::<E>(&mut scores, &self.ring, shared);
+                finish_scores::<E, B>(&mut scores, &self.ring, shared);
             }
             // The last block stands apart, for it has no scores to queue: a branch in the loop, between
             // multiplies in flight, would make ptxas serialise them all (C7514).
             release(shared + Q_EMPTY);
-            self.limits.mask(&mut scores, header.tokens);
+            blocks.mask(&mut scores, &header, &self.ring, shared);
             let factors = softmax.step(&mut scores, params.scale_log2);
             let p = softmax::pack::<E>(&scores);
             softmax::scale_rows(o, factors);
             publish(&mut self.publisher, shared, factors, &p);
-            if let Some(tail) = tail::rows(header.tokens) {
+            if let Some(tail) = B::tail(&header) {
                 tail::clear::<LEFT_GROUP>(self.ring.tile(shared, 0), tail);
             }
             issue_output::<E>(o, &p, self.ring.tile(shared, 0));
@@ -98,7 +94,7 @@ impl Left {
             release(self.ring.barrier(shared, LEFT_EMPTY));
             self.ring.advance();
 
-            let result = softmax.finish();
+            let result = blocks.finish(softmax, tile, &header);
             self.publisher.wait_consumed();
             store_row_factors(shared, result.normaliser);
             self.publisher.publish();
@@ -135,9 +131,9 @@ unsafe fn issue_left_scores<E: Element>(scores: &mut Acc64, ring: &Ring, shared:
     }
 }
 
-/// Second part: the 20 steps over the right tiles. Waits for everything the warpgroup has issued.
+/// Second part: the 20 steps over the right tiles, or 16 without a rotary tile. Waits for everything the warpgroup has issued.
 #[inline(always)]
-unsafe fn finish_scores<E: Element>(scores: &mut Acc64, ring: &Ring, shared: u32) {
+unsafe fn finish_scores<E: Element, B: Blocks>(scores: &mut Acc64, ring: &Ring, shared: u32) {
     // SAFETY: the caller's promise; K is read after its barrier completes.
     unsafe {
         mbarrier::wait(ring.barrier(shared, RIGHT_FULL), ring.parity);
@@ -145,9 +141,11 @@ unsafe fn finish_scores<E: Element>(scores: &mut Acc64, ring: &Ring, shared: u32
         let k = descriptor::k_major(registers::opaque(ring.tile(shared, 0)));
         wgmma::fence();
         seq!(STEP in 16..36 {
-            let a = descriptor::k_major_step(q, STEP);
-            let b = descriptor::k_major_step(k, STEP);
-            E::multiply_64::<true>(scores, a, b);
+            if STEP < 4 * B::TILES {
+                let a = descriptor::k_major_step(q, STEP);
+                let b = descriptor::k_major_step(k, STEP);
+                E::multiply_64::<true>(scores, a, b);
+            }
         });
         wgmma::commit();
         wgmma::wait_64::<0>(scores);

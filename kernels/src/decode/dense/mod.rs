@@ -27,6 +27,8 @@ pub mod config;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub(in crate::decode) mod barriers;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(in crate::decode) mod blocks;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod left;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub(in crate::decode) mod producer;
@@ -40,6 +42,7 @@ pub use device::run;
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod device {
+    use super::blocks::{Blocks, Consecutive};
     use super::config::*;
     use super::left::Left;
     use super::producer::Elements;
@@ -48,6 +51,7 @@ mod device {
     use crate::abi::DenseDecodeParams;
     use crate::attention::epilogue;
     use crate::attention::rows::Tile;
+    use crate::attention::sink::Sinks;
     use crate::decode::merge;
     use crate::ptx::tma::TensorMapAddress;
     use crate::ptx::wgmma::Acc256;
@@ -75,14 +79,15 @@ mod device {
             let warp = special::warp();
             if warp < PRODUCER_WARP {
                 registers::increase::<CONSUMER_REGISTERS>();
-                multiply::<E>(params, &tile, shared);
-                merge::run::<E>(params, &tile, DESK.at(shared));
+                multiply::<E, _>(params, &tile, &Consecutive::new(&tile), shared);
+                merge::run::<E>(params, &tile, Sinks::NONE, DESK.at(shared));
             } else {
                 registers::decrease::<PRODUCER_REGISTERS>();
                 if warp == PRODUCER_WARP {
                     producer::run(q, &Elements(kv), params, &tile, part, shared);
                 } else {
-                    merge::clear_empty_requests::<E>(params, &tile, part, warp - PRODUCER_WARP - 1);
+                    let index = warp - PRODUCER_WARP - 1;
+                    merge::clear_empty_requests::<E, _>(params, &tile, part, index);
                 }
             }
         }
@@ -94,25 +99,31 @@ mod device {
     /// # Safety
     /// All eight warps call it, each converged.
     #[inline(always)]
-    pub unsafe fn multiply<E: Element>(params: &DenseDecodeParams, tile: &Tile, shared: u32) {
+    pub unsafe fn multiply<E: Element, B: Blocks>(
+        params: &DenseDecodeParams,
+        tile: &Tile,
+        blocks: &B,
+        shared: u32,
+    ) {
         let is_left = special::warp() < RIGHT_WARP;
-        let (mut left, mut right) = (Left::new(tile), Right::new());
+        let (mut left, mut right) = (Left::new(), Right::new());
         loop {
             // SAFETY: zero bits are 0.0; warpgroups are converged.
             unsafe {
                 let mut o: Acc256 = core::mem::zeroed();
                 let (header, normaliser, log2_sum) = if is_left {
-                    let (header, result) = left.piece::<E>(params, shared, &mut o);
+                    let (header, result) = left.piece::<E, B>(params, tile, blocks, shared, &mut o);
                     (header, result.normaliser, Some(result.log2_sum))
                 } else {
-                    let (header, normaliser) = right.piece::<E>(shared, &mut o);
+                    let (header, normaliser) = right.piece::<E, B>(shared, &mut o);
                     (header, normaliser, None)
                 };
                 if header.is_end() {
                     break;
                 }
                 let first_column = if is_left { 0 } else { D_LATENT / 2 };
-                let piece = epilogue::Piece { request: header.request, slot: header.slot() };
+                let slot = if B::SPLITS { header.slot() } else { None };
+                let piece = epilogue::Piece { request: header.request, slot };
                 epilogue::store::<E>(params, tile, &piece, first_column, &o, normaliser, log2_sum);
             }
         }

@@ -94,7 +94,7 @@ pub unsafe fn run<S: Source>(
             mbarrier::wait(shared + Q_EMPTY, q_parity ^ 1);
             q_parity ^= 1;
             if special::lane() == 0 {
-                load_q(q, tile, piece.request, shared);
+                load_q(q, tile, piece.request, QK_TILES, shared);
             }
             let mut block = piece.blocks.start;
             let mut ids = 0;
@@ -117,14 +117,17 @@ pub unsafe fn run<S: Source>(
     }
 }
 
-/// Issues the nine boxes of Q.
+/// Issues the boxes of Q, one for each of so many tiles.
+///
+/// # Safety
+/// One thread calls it; Q is empty.
 #[inline(always)]
-unsafe fn load_q(q: TensorMapAddress, tile: &Tile, request: u32, shared: u32) {
+pub unsafe fn load_q(q: TensorMapAddress, tile: &Tile, request: u32, tiles: u32, shared: u32) {
     // SAFETY: Q is empty; the barrier expects exactly these boxes.
     unsafe {
-        mbarrier::arrive_expect(shared + Q_FULL, BLOCK_BYTES);
+        mbarrier::arrive_expect(shared + Q_FULL, tiles * TILE_BYTES);
         let mut i = 0;
-        while i < QK_TILES {
+        while i < tiles {
             let coordinates = [i * TILE, tile.first_row, tile.group, request];
             tma::load_4d(q, shared + Q + i * TILE_BYTES, shared + Q_FULL, coordinates);
             i += 1;

@@ -3,6 +3,7 @@
 use seq_macro::seq;
 
 use super::barriers::{Ring, consumed, release, wait_published};
+use super::blocks::Blocks;
 use super::config::*;
 use crate::attention::rows;
 use crate::attention::softmax;
@@ -31,7 +32,11 @@ impl Right {
     /// # Safety
     /// The four warps of the warpgroup call it, converged.
     #[inline(always)]
-    pub unsafe fn piece<E: Element>(&mut self, shared: u32, o: &mut Acc256) -> (Header, [f32; 2]) {
+    pub unsafe fn piece<E: Element, B: Blocks>(
+        &mut self,
+        shared: u32,
+        o: &mut Acc256,
+    ) -> (Header, [f32; 2]) {
         // SAFETY: the warpgroup is converged, and every wait below stands before the use it protects.
         unsafe {
             loop {
@@ -43,7 +48,7 @@ impl Right {
                 wait_published();
                 softmax::scale_rows(o, load_row_factors(shared));
                 let v = self.ring.tile(shared, LEFT_TILES);
-                if let Some(tail) = tail::rows(header.tokens) {
+                if let Some(tail) = B::tail(&header) {
                     tail::clear::<RIGHT_GROUP>(v, tail);
                 }
                 let (p, v) = (descriptor::k_major(shared + P), descriptor::mn_major(v));

@@ -33,6 +33,8 @@ mod device {
     use super::source::Codes;
     use crate::abi::DenseDecodeParams;
     use crate::attention::rows::Tile;
+    use crate::attention::sink::Sinks;
+    use crate::decode::dense::blocks::Consecutive;
     use crate::decode::dense::config::{DESK, PRODUCER_WARP, STAGES};
     use crate::decode::dense::{barriers, multiply, producer};
     use crate::decode::merge;
@@ -57,15 +59,16 @@ mod device {
             let warp = special::warp();
             if warp < PRODUCER_WARP {
                 registers::increase::<CONSUMER_REGISTERS>();
-                multiply::<E>(params, &tile, shared);
-                merge::run::<E>(params, &tile, DESK.at(shared));
+                multiply::<E, _>(params, &tile, &Consecutive::new(&tile), shared);
+                merge::run::<E>(params, &tile, Sinks::NONE, DESK.at(shared));
             } else {
                 registers::decrease::<CONVERTER_REGISTERS>();
                 if warp == PRODUCER_WARP {
                     producer::run(q, kv, params, &tile, part, shared);
                 } else {
                     // While the first codes are on their way.
-                    merge::clear_empty_requests::<E>(params, &tile, part, warp - CONVERTER_WARP);
+                    let index = warp - CONVERTER_WARP;
+                    merge::clear_empty_requests::<E, _>(params, &tile, part, index);
                     converter::run::<E>(shared);
                 }
             }

@@ -4,6 +4,7 @@ use crate::abi::DenseDecodeParams;
 use crate::attention::epilogue;
 use crate::attention::rows::Tile;
 use crate::decode::schedule;
+use crate::decode::walk::Lengths;
 use crate::ptx::{global, special, warp};
 use crate::tile::element::Element;
 
@@ -13,19 +14,18 @@ use crate::tile::element::Element;
 /// # Safety
 /// Three converged warps call it; the output is writable.
 #[inline(always)]
-pub unsafe fn clear_empty_requests<E: Element>(
-    params: &DenseDecodeParams,
+pub unsafe fn clear_empty_requests<E: Element, P: Lengths>(
+    lengths: &P,
     tile: &Tile,
     part: u32,
     warp_index: u32,
 ) {
+    let params = lengths.decode();
     let mut first = part * 32;
     while first < params.batch {
         let request = first + special::lane();
-        let length = (params.lengths as *const i32).wrapping_add(request as usize);
         // SAFETY: inside the batch.
-        let empty =
-            request < params.batch && schedule::blocks(unsafe { global::load_i32(length) }) == 0;
+        let empty = request < params.batch && schedule::blocks(unsafe { lengths.of(request) }) == 0;
         let mut left = warp::ballot(empty);
         while left != 0 {
             // SAFETY: the request exists.

@@ -69,7 +69,8 @@ mod device {
     use crate::abi::DenseDecodeParams;
     use crate::attention::epilogue;
     use crate::attention::rows::Tile;
-    use crate::decode::walk::Walk;
+    use crate::attention::sink::Sinks;
+    use crate::decode::walk::{Lengths, Walk};
     use crate::ptx::{global, mbarrier, special, warp};
     use crate::tile::element::Element;
 
@@ -78,7 +79,12 @@ mod device {
     /// # Safety
     /// One converged warp calls it; everything that the CTA itself contributes is under way.
     #[inline(always)]
-    pub unsafe fn hand_out(params: &DenseDecodeParams, tile: &Tile, mut walk: Walk, desk: Desk) {
+    pub unsafe fn hand_out<P: Lengths>(
+        params: &DenseDecodeParams,
+        tile: &Tile,
+        mut walk: Walk<'_, P>,
+        desk: Desk,
+    ) {
         let mut parity = 0;
         // SAFETY: the counters are valid; a task is written when the one before it is done.
         unsafe {
@@ -113,7 +119,12 @@ mod device {
     /// # Safety
     /// The first eight warps of the CTA call it, each converged, after they have written their results.
     #[inline(always)]
-    pub unsafe fn run<E: Element>(params: &DenseDecodeParams, tile: &Tile, desk: Desk) {
+    pub unsafe fn run<E: Element>(
+        params: &DenseDecodeParams,
+        tile: &Tile,
+        sinks: Sinks,
+        desk: Desk,
+    ) {
         let mut parity = 0;
         // SAFETY: whole warps, and all of them follow the same tasks.
         unsafe {
@@ -124,7 +135,7 @@ mod device {
                 if task.parts == 0 {
                     return;
                 }
-                Share { params, tile, task, scratch: desk.scratch }.merge::<E>();
+                Share { params, tile, sinks, task, scratch: desk.scratch }.merge::<E>();
                 warp::sync();
                 if special::lane() == 0 {
                     mbarrier::arrive(desk.empty);

@@ -9,6 +9,7 @@ use crate::abi::DenseDecodeParams;
 use crate::attention::epilogue::{self, CHUNK, PAIRS};
 use crate::attention::quad;
 use crate::attention::rows::Tile;
+use crate::attention::sink::Sinks;
 use crate::decode::dense::config::MERGE_GROUP;
 use crate::ptx::{barrier, global, special};
 use crate::tile::element::Element;
@@ -20,6 +21,8 @@ const FEW_PARTS: u32 = 4;
 pub struct Share<'a> {
     pub params: &'a DenseDecodeParams,
     pub tile: &'a Tile,
+    /// Scores beside those of the pieces.
+    pub sinks: Sinks,
     pub task: Task,
     /// Shared memory through which teams exchange their sums.
     pub scratch: u32,
@@ -146,9 +149,10 @@ impl Share<'_> {
     /// Writes a unit: `which` of those of `sums`.
     #[inline(always)]
     unsafe fn store<E: Element, const N: usize>(&self, unit: u32, sums: &Sums<N>, which: usize) {
-        let Self { params, tile, task, .. } = self;
+        let Self { params, tile, sinks, task, .. } = self;
         let (first_row, pair) = place(unit);
-        let (factor, log2_sum) = sums.finish();
+        let row = first_row + special::lane() / 4;
+        let (factor, log2_sum) = sums.finish(sinks.of_rows(tile, [row, row + 8]));
         let lane = special::lane() % 4;
         let odd = !lane.is_multiple_of(2);
         // Two lanes exchange a word each, for 8 consecutive bytes of one chunk.

@@ -2,6 +2,7 @@
 
 use seq_macro::seq;
 
+use crate::attention::sink;
 use crate::ptx::{math, shared};
 use crate::tile::element::Element;
 
@@ -86,14 +87,14 @@ impl<const N: usize> Sums<N> {
         });
     }
 
-    /// By what to multiply the values, and log2 of the sum of all weights: 0 and −∞ for a row that saw no
-    /// token.
+    /// By what to multiply the values, beside scores that have none, and log2 of the sum of all weights: 0 and −∞ for a
+    /// row that saw no token.
     #[inline(always)]
-    pub fn finish(&self) -> ([f32; 2], [f32; 2]) {
+    pub fn finish(&self, sinks: Option<[f32; 2]>) -> ([f32; 2], [f32; 2]) {
         let (mut factor, mut log2_sum) = ([0.0; 2], [0.0; 2]);
         seq!(R in 0..2 {
             let weight = self.weight[R];
-            factor[R] = if weight == 0.0 { 0.0 } else { math::recip(weight) };
+            factor[R] = sink::normaliser(weight, self.reference[R], sinks.map(|sinks| sinks[R]));
             log2_sum[R] = self.reference[R] + math::log2(weight);
         });
         (factor, log2_sum)

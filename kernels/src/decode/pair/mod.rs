@@ -50,6 +50,7 @@ mod device {
     use crate::abi::DenseDecodeParams;
     use crate::attention::epilogue;
     use crate::attention::rows::Tile;
+    use crate::attention::sink::Sinks;
     use crate::decode::dense::config::{
         CONSUMER_REGISTERS, PRODUCER_REGISTERS, PRODUCER_WARP, RIGHT_WARP,
     };
@@ -81,13 +82,14 @@ mod device {
             if warp < PRODUCER_WARP {
                 registers::increase::<CONSUMER_REGISTERS>();
                 multiply::<E>(params, &tile, shared);
-                merge::run::<E>(params, &tile, DESK.at(shared));
+                merge::run::<E>(params, &tile, Sinks::NONE, DESK.at(shared));
             } else {
                 registers::decrease::<PRODUCER_REGISTERS>();
                 if warp == PRODUCER_WARP {
                     producer::run(q, kv, params, &tile, part, shared);
                 } else {
-                    merge::clear_empty_requests::<E>(params, &tile, part, warp - PRODUCER_WARP - 1);
+                    let index = warp - PRODUCER_WARP - 1;
+                    merge::clear_empty_requests::<E, _>(params, &tile, part, index);
                 }
             }
             // Nobody ends while the other CTA may still write to its shared memory.

@@ -58,14 +58,14 @@ impl Own {
     ) -> (Header, RowResult) {
         // SAFETY: zero bits are 0.0. (An array literal of this length would go through local memory.)
         let mut scores: Acc64 = unsafe { core::mem::zeroed() };
-        let mut softmax = OnlineSoftmax::new();
+        let mut softmax = OnlineSoftmax::new(false);
         // SAFETY: the warpgroup is converged, and every wait below stands before the use it protects.
         unsafe {
             mbarrier::wait(shared + FULL, self.parity);
             let mut header = Header::load(shared + HEADER);
             if header.is_end() {
                 release(self.v.barrier(shared, V_READY));
-                return (header, softmax.finish());
+                return (header, softmax.finish(None));
             }
             mbarrier::wait(shared + Q_FULL, self.q_parity);
             self.q_parity ^= 1;
@@ -111,7 +111,7 @@ impl Own {
             }
             issue_output::<E>(o, &p, self.v.tiles(shared));
             release(self.v.barrier(shared, V_READY));
-            let result = softmax.finish();
+            let result = softmax.finish(None);
             self.sender.wait(shared);
             self.sender.send_factors(shared, result.normaliser);
             wgmma::wait_256::<0>(o);

@@ -1,0 +1,70 @@
+//! What the blocks of K are to the multiplying warpgroups: consecutive tokens of a request here, tokens that a list names in
+//! [`sparse`](crate::decode::sparse).
+
+use core::ops::Range;
+
+use super::barriers::Ring;
+use super::config::QK_TILES;
+use crate::attention::limits::Limits;
+use crate::attention::rows::Tile;
+use crate::attention::softmax::{OnlineSoftmax, RowResult};
+use crate::decode::header::Header;
+use crate::decode::tail;
+use crate::ptx::wgmma::Acc64;
+
+/// Which tokens of a block count, and what is wanted of them.
+pub trait Blocks {
+    /// Tiles of Q and K, 64 dimensions each: all of K, or all but the rotary one.
+    const TILES: u32;
+    /// Whether a request may be in several pieces.
+    const SPLITS: bool;
+    /// Whether the largest score of each row is wanted.
+    const MAXIMA: bool;
+
+    /// Hides the scores of what the rows do not see of the ring's current block.
+    ///
+    /// # Safety
+    /// All lanes of a warp of the left warpgroup call it, converged, after they have waited for the left tiles.
+    unsafe fn mask(&self, scores: &mut Acc64, header: &Header, ring: &Ring, shared: u32);
+
+    /// Rows of the last block of a piece that may hold anything, and have to be cleared before V is multiplied.
+    fn tail(header: &Header) -> Option<Range<u32>>;
+
+    /// Closes the rows of a piece of `tile`, whose last header it is.
+    ///
+    /// # Safety
+    /// All lanes of a warp of the left warpgroup call it, converged.
+    unsafe fn finish(&self, softmax: OnlineSoftmax, tile: &Tile, header: &Header) -> RowResult;
+}
+
+/// Consecutive tokens.
+pub struct Consecutive(Limits);
+
+impl Consecutive {
+    /// Those that the rows of `tile` see.
+    #[inline(always)]
+    pub fn new(tile: &Tile) -> Self {
+        Self(Limits::new(tile))
+    }
+}
+
+impl Blocks for Consecutive {
+    const TILES: u32 = QK_TILES;
+    const SPLITS: bool = true;
+    const MAXIMA: bool = false;
+
+    #[inline(always)]
+    unsafe fn mask(&self, scores: &mut Acc64, header: &Header, _ring: &Ring, _shared: u32) {
+        self.0.mask(scores, header.tokens);
+    }
+
+    #[inline(always)]
+    fn tail(header: &Header) -> Option<Range<u32>> {
+        tail::rows(header.tokens)
+    }
+
+    #[inline(always)]
+    unsafe fn finish(&self, softmax: OnlineSoftmax, _tile: &Tile, _header: &Header) -> RowResult {
+        softmax.finish(None)
+    }
+}

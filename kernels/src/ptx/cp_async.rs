@@ -1,0 +1,55 @@
+//! Copies of 16 bytes by each thread. PTX ISA: Data Movement, `cp.async`; Parallel Synchronization,
+//! `cp.async.mbarrier.arrive`.
+//!
+//! They write through the generic proxy: before `wgmma` reads what they wrote, somebody who has waited for them executes
+//! [`super::fence::proxy_async_shared`].
+
+use core::arch::asm;
+
+/// How L2 keeps the lines of a copy, encoded as `createpolicy` does for every line.
+#[derive(Clone, Copy)]
+pub struct Policy(u64);
+
+impl Policy {
+    /// As those of any other access.
+    pub const NORMAL: Self = Self(0x1000_0000_0000_0000);
+    /// Longer than those of others.
+    pub const EVICT_LAST: Self = Self(0x14f0_0000_0000_0000);
+}
+
+/// `cp.async.cg.shared.global`: 16 bytes, of which those from `bytes` on are zero and not read. L2 fetches 256.
+///
+/// # Safety
+/// - `destination` is 16-byte aligned and 16 bytes from it are inside the CTA's shared memory; nobody touches them until
+///   the copy has been waited for.
+/// - `source` is 16-byte aligned, and `bytes` bytes from it are readable global memory.
+#[inline(always)]
+pub unsafe fn copy_16(destination: u32, source: u64, bytes: u32, policy: Policy) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "cp.async.cg.shared.global.L2::cache_hint.L2::256B [{}], [{}], 16, {}, {};",
+            in(reg32) destination, in(reg64) source, in(reg32) bytes, in(reg64) policy.0,
+            options(nostack)
+        )
+    };
+}
+
+/// `cp.async.mbarrier.arrive.noinc`: one arrival when all of the thread's earlier copies have landed.
+///
+/// # Safety
+/// `barrier` is an initialised barrier whose current phase still lacks an arrival.
+#[inline(always)]
+pub unsafe fn arrive(barrier: u32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [{}];", in(reg32) barrier, options(nostack))
+    };
+}
+
+/// `cp.async.wait_all`: until all of the thread's copies have landed.
+#[inline(always)]
+pub fn wait_all() {
+    // SAFETY: only waits.
+    unsafe { asm!("cp.async.wait_all;", options(nostack)) };
+}
