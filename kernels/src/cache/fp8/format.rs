@@ -84,8 +84,10 @@ const BLOCK_TOKENS: u32 = crate::decode::schedule::BLOCK_TOKENS;
 
 /// A format that kernels are compiled for.
 pub trait Format {
+    /// Its name.
+    const FORMAT: Fp8Format;
     /// Its layout.
-    const LAYOUT: Layout;
+    const LAYOUT: Layout = Self::FORMAT.layout();
 }
 
 /// [`Fp8Format::Token656`].
@@ -95,11 +97,11 @@ pub struct Token656;
 pub struct Paged584;
 
 impl Format for Token656 {
-    const LAYOUT: Layout = Fp8Format::Token656.layout();
+    const FORMAT: Fp8Format = Fp8Format::Token656;
 }
 
 impl Format for Paged584 {
-    const LAYOUT: Layout = Fp8Format::Paged584.layout();
+    const FORMAT: Fp8Format = Fp8Format::Paged584;
 }
 
 impl Fp8Format {

@@ -33,7 +33,13 @@ mod work;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub use device::run;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(in crate::decode) use listed::Listed;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(in crate::decode) use lists::Lists;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub use work::{Decode, Prefill};
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(in crate::decode) use work::{Pieces, Work};
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod device {

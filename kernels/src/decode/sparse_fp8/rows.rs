@@ -1,0 +1,143 @@
+//! The rows of a block that a list names, as the producer copies them.
+
+use seq_macro::seq;
+
+use super::config::*;
+use crate::decode::dense::config::TILE;
+use crate::decode::sparse::abi::List;
+use crate::ptx::cp_async::{self, Policy};
+use crate::ptx::{special, warp};
+use crate::tile::swizzle::{self, CHUNK_BYTES, ROW_CHUNKS};
+
+/// Tokens that a lane knows about: the one of its number, and the one 32 behind it.
+const PER_LANE: usize = TILE as usize / 32;
+
+/// Where the 64 tokens of a block are.
+pub struct Rows {
+    /// Addresses of the lane's tokens; that of the cache for those that do not count.
+    tokens: [u64; PER_LANE],
+    /// Addresses of their scales.
+    scales: [u64; PER_LANE],
+    /// Which of all tokens count, a bit for each; the same in all lanes.
+    mask: [u32; PER_LANE],
+}
+
+impl Rows {
+    /// Those that `indices` name, the lane's two.
+    ///
+    /// All lanes of the warp call it, converged.
+    #[inline(always)]
+    pub fn new<F: Codes>(list: &List, indices: [i32; PER_LANE]) -> Self {
+        let mut rows = Self { tokens: [list.rows; 2], scales: [list.rows; 2], mask: [0; 2] };
+        seq!(HALF in 0..2 {
+            let index = indices[HALF];
+            if list.names(index) {
+                let (block, place) =
+                    (index as u32 / list.block_size, index as u32 % list.block_size);
+                let block = list.rows + u64::from(block) * list.block_stride;
+                let place = u64::from(place);
+                rows.tokens[HALF] = block + place * u64::from(F::LAYOUT.token_stride);
+                rows.scales[HALF] = block
+                    + F::FORMAT.scales(u64::from(list.block_size))
+                    + place * u64::from(F::LAYOUT.scale_stride);
+            }
+            rows.mask[HALF] = warp::ballot(list.names(index));
+        });
+        rows
+    }
+
+    /// Which of the tokens count, a bit for each.
+    #[inline(always)]
+    pub fn mask(&self) -> [u32; PER_LANE] {
+        self.mask
+    }
+
+    /// How many count.
+    #[inline(always)]
+    pub fn count(&self) -> i32 {
+        (self.mask[0].count_ones() + self.mask[1].count_ones()) as i32
+    }
+
+    /// Issues the copies of the codes of `count` tiles, at most four, from the token's tile `first` on, to `to`, tile by tile.
+    /// An instruction copies of two tokens, next to each other, up to 256 bytes each; eight lanes write to all banks.
+    ///
+    /// # Safety
+    /// All lanes of the warp call it, converged; the place is free.
+    #[inline(always)]
+    pub unsafe fn copy_codes(&self, first: u32, count: u32, to: u32) {
+        let lane = special::lane();
+        let (tile, second, piece) = (lane / 8, lane / ROW_PIECES % 2, lane % ROW_PIECES);
+        let from = (first + tile) * TILE_CODES + piece * CHUNK_BYTES;
+        let to = to + tile * TILE_CODE_BYTES + piece * CHUNK_BYTES;
+        seq!(HALF in 0..2 {
+            let mut token = second;
+            while token < 32 + second {
+                let (address, bytes) = self.token::<HALF>(token);
+                let place = to + (32 * HALF + token) * TILE_CODES;
+                if count == 4 || tile < count {
+                    // SAFETY: codes of a token, 16-byte aligned, and their place.
+                    unsafe { copy(place, address + u64::from(from), bytes) };
+                }
+                token += 2;
+            }
+        });
+    }
+
+    /// Issues the copies of the rope parts to the tile at `tile`, where they stay. An instruction copies of four tokens 128
+    /// bytes each.
+    ///
+    /// # Safety
+    /// All lanes of the warp call it, converged; the tile is free.
+    #[inline(always)]
+    pub unsafe fn copy_rope<F: Codes>(&self, tile: u32) {
+        let lane = special::lane();
+        let (first, chunk) = (lane / ROW_CHUNKS, lane % ROW_CHUNKS);
+        let from = F::LAYOUT.rope + chunk * CHUNK_BYTES;
+        seq!(HALF in 0..2 {
+            let mut token = first;
+            while token < 32 + first {
+                let (address, bytes) = self.token::<HALF>(token);
+                let place = tile + swizzle::chunk_offset(32 * HALF + token, chunk);
+                // SAFETY: a chunk of a token's rope part, 16-byte aligned, and its place.
+                unsafe { copy(place, address + u64::from(from), bytes) };
+                token += 32 / ROW_CHUNKS;
+            }
+        });
+    }
+
+    /// Issues the copies of the scales to `to`, token by token.
+    ///
+    /// # Safety
+    /// All lanes of the warp call it, converged; the place is free.
+    #[inline(always)]
+    pub unsafe fn copy_scales<F: Codes>(&self, to: u32) {
+        let lane = special::lane();
+        seq!(HALF in 0..2 {
+            let place = to + (32 * HALF + lane) * F::TOKEN_SCALE_BYTES;
+            let counts = self.mask[HALF] >> lane & 1;
+            // SAFETY: scales of a token, aligned as they are long, and their place.
+            unsafe {
+                match F::TOKEN_SCALE_BYTES {
+                    16 => copy(place, self.scales[HALF], 16 * counts),
+                    _ => cp_async::copy_8(place, self.scales[HALF], 8 * counts),
+                }
+            }
+        });
+    }
+
+    /// Address of token `token` of the half, which is another lane's perhaps, and bytes of every 16 to copy. All lanes call it,
+    /// converged.
+    #[inline(always)]
+    fn token<const HALF: usize>(&self, token: u32) -> (u64, u32) {
+        let (low, high) = (self.tokens[HALF] as u32, (self.tokens[HALF] >> 32) as u32);
+        let [low, high] = [low, high].map(|word| warp::broadcast(word, token));
+        (u64::from(high) << 32 | u64::from(low), (self.mask[HALF] >> token & 1) * 16)
+    }
+}
+
+/// Copies 16 bytes, of which those from `bytes` on are zero.
+#[inline(always)]
+unsafe fn copy(to: u32, from: u64, bytes: u32) {
+    // SAFETY: the caller's promise.
+    unsafe { cp_async::copy_16(to, from, bytes, Policy::NORMAL) };
+}
