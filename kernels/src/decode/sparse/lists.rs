@@ -23,7 +23,8 @@ unsafe fn of_list(list: &List, request: u32) -> u32 {
     }
     // SAFETY: the caller's promise.
     let length = unsafe { global::load_i32((list.lengths as *const i32).add(request as usize)) };
-    length.clamp(0, list.topk as i32) as u32
+    // Not `clamp`, which panics if the bounds are the wrong way round: lanes may not leave on their own.
+    length.min(list.topk as i32).max(0) as u32
 }
 
 /// The two lists of a query token, one behind the other. All lanes of a warp have the same.

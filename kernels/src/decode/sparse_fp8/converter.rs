@@ -17,7 +17,7 @@ use crate::decode::dense::barriers::Ring;
 use crate::decode::dense::config::{LEFT_FULL, LEFT_HEADERS, LEFT_TILES, RIGHT_FULL, TILE};
 use crate::decode::dense_fp8::{dequantise, hand_over};
 use crate::decode::header::Header;
-use crate::ptx::{barrier, mbarrier, shared as memory, special};
+use crate::ptx::{barrier, mbarrier, registers, shared as memory, special};
 use crate::tile::element::Element;
 use crate::tile::swizzle::{self, CHUNK_BYTES, TILE_BYTES};
 
@@ -195,7 +195,8 @@ impl Thread {
         scales: u32,
         first: u32,
     ) {
-        let row = self.token + round * ROUND;
+        // Hidden from the compiler, which would keep where the scales of all rounds are.
+        let row = registers::opaque(self.token) + round * ROUND;
         let target = tiles + self.target + round * ROUND * swizzle::ROW_BYTES;
         // SAFETY: inside the tiles, 16-byte aligned. An odd chunk has its place beside the even one before it.
         unsafe {

@@ -6,9 +6,11 @@ use super::config::*;
 use crate::decode::dense::config::TILE;
 use crate::decode::sparse::abi::List;
 use crate::ptx::cp_async::{self, Policy};
-use crate::ptx::{special, warp};
-use crate::tile::swizzle::{self, CHUNK_BYTES, ROW_CHUNKS};
+use crate::ptx::{registers, special, warp};
+use crate::tile::swizzle::{self, CHUNK_BYTES, ROW_BYTES, ROW_CHUNKS};
 
+/// What the swizzle of a row and that of the fourth behind it differ in.
+const ATOM_HALF: u32 = 4 * CHUNK_BYTES;
 /// Tokens that a lane knows about: the one of its number, and the one 32 behind it.
 const PER_LANE: usize = TILE as usize / 32;
 
@@ -32,8 +34,9 @@ impl Rows {
         seq!(HALF in 0..2 {
             let index = indices[HALF];
             if list.names(index) {
-                let (block, place) =
-                    (index as u32 / list.block_size, index as u32 % list.block_size);
+                // Never 0, which the compiler does not know.
+                let size = list.block_size.max(1);
+                let (block, place) = (index as u32 / size, index as u32 % size);
                 let block = list.rows + u64::from(block) * list.block_stride;
                 let place = u64::from(place);
                 rows.tokens[HALF] = block + place * u64::from(F::LAYOUT.token_stride);
@@ -65,20 +68,16 @@ impl Rows {
     /// All lanes of the warp call it, converged; the place is free.
     #[inline(always)]
     pub unsafe fn copy_codes(&self, first: u32, count: u32, to: u32) {
-        let lane = special::lane();
-        let (tile, second, piece) = (lane / 8, lane / ROW_PIECES % 2, lane % ROW_PIECES);
-        let from = (first + tile) * TILE_CODES + piece * CHUNK_BYTES;
-        let to = to + tile * TILE_CODE_BYTES + piece * CHUNK_BYTES;
-        seq!(HALF in 0..2 {
-            let mut token = second;
-            while token < 32 + second {
-                let (address, bytes) = self.token::<HALF>(token);
-                let place = to + (32 * HALF + token) * TILE_CODES;
-                if count == 4 || tile < count {
-                    // SAFETY: codes of a token, 16-byte aligned, and their place.
-                    unsafe { copy(place, address + u64::from(from), bytes) };
-                }
-                token += 2;
+        let lane = lane();
+        let (tile, token, piece) = (lane / 8, lane / ROW_PIECES % 2, lane % ROW_PIECES);
+        let from = u64::from((first + tile) * TILE_CODES + piece * CHUNK_BYTES);
+        let to = to + tile * TILE_CODE_BYTES + token * TILE_CODES + piece * CHUNK_BYTES;
+        let to = registers::opaque(to);
+        seq!(I in 0..32 {
+            let (address, bytes) = self.token::<{ I / 16 }>(token, I % 16 * 2);
+            if count == 4 || tile < count {
+                // SAFETY: codes of a token, 16-byte aligned, and their place.
+                unsafe { copy(to + I * 2 * TILE_CODES, address + from, bytes) };
             }
         });
     }
@@ -90,18 +89,16 @@ impl Rows {
     /// All lanes of the warp call it, converged; the tile is free.
     #[inline(always)]
     pub unsafe fn copy_rope<F: Codes>(&self, tile: u32) {
-        let lane = special::lane();
-        let (first, chunk) = (lane / ROW_CHUNKS, lane % ROW_CHUNKS);
-        let from = F::LAYOUT.rope + chunk * CHUNK_BYTES;
-        seq!(HALF in 0..2 {
-            let mut token = first;
-            while token < 32 + first {
-                let (address, bytes) = self.token::<HALF>(token);
-                let place = tile + swizzle::chunk_offset(32 * HALF + token, chunk);
-                // SAFETY: a chunk of a token's rope part, 16-byte aligned, and its place.
-                unsafe { copy(place, address + u64::from(from), bytes) };
-                token += 32 / ROW_CHUNKS;
-            }
+        let lane = lane();
+        let (token, chunk) = (lane / ROW_CHUNKS, lane % ROW_CHUNKS);
+        let from = u64::from(F::LAYOUT.rope + chunk * CHUNK_BYTES);
+        let to = registers::opaque(tile + swizzle::chunk_offset(token, chunk));
+        seq!(I in 0..16 {
+            let (address, bytes) = self.token::<{ I / 8 }>(token, I % 8 * 4);
+            // Four tokens further the swizzle is another, eight further the same.
+            let place = (to ^ (I % 2 * ATOM_HALF)) + I * 4 * ROW_BYTES;
+            // SAFETY: a chunk of a token's rope part, 16-byte aligned, and its place.
+            unsafe { copy(place, address + from, bytes) };
         });
     }
 
@@ -111,7 +108,7 @@ impl Rows {
     /// All lanes of the warp call it, converged; the place is free.
     #[inline(always)]
     pub unsafe fn copy_scales<F: Codes>(&self, to: u32) {
-        let lane = special::lane();
+        let lane = lane();
         seq!(HALF in 0..2 {
             let place = to + (32 * HALF + lane) * F::TOKEN_SCALE_BYTES;
             let counts = self.mask[HALF] >> lane & 1;
@@ -125,14 +122,21 @@ impl Rows {
         });
     }
 
-    /// Address of token `token` of the half, which is another lane's perhaps, and bytes of every 16 to copy. All lanes call it,
-    /// converged.
+    /// Address of token `token + further` of the half, which is another lane's perhaps, and bytes of every 16 to copy. All
+    /// lanes call it, converged.
     #[inline(always)]
-    fn token<const HALF: usize>(&self, token: u32) -> (u64, u32) {
+    fn token<const HALF: usize>(&self, token: u32, further: u32) -> (u64, u32) {
         let (low, high) = (self.tokens[HALF] as u32, (self.tokens[HALF] >> 32) as u32);
-        let [low, high] = [low, high].map(|word| warp::broadcast(word, token));
-        (u64::from(high) << 32 | u64::from(low), (self.mask[HALF] >> token & 1) * 16)
+        let [low, high] = [low, high].map(|word| warp::broadcast(word, token + further));
+        let counts = self.mask[HALF] >> token >> further & 1;
+        (u64::from(high) << 32 | u64::from(low), 16 * counts)
     }
+}
+
+/// This lane. Hidden from the compiler, which would keep what follows from it from block to block.
+#[inline(always)]
+fn lane() -> u32 {
+    registers::opaque(special::lane())
 }
 
 /// Copies 16 bytes, of which those from `bytes` on are zero.
