@@ -1,7 +1,7 @@
 //! Sinks: a score for each head that takes its share of the softmax and has no value.
 
 use super::rows::Tile;
-use crate::ptx::{global, math};
+use crate::ptx::{global, math, registers};
 
 /// `*const f32 [h_q]`: the sinks, or 0 for none.
 #[derive(Clone, Copy)]
@@ -19,6 +19,8 @@ impl Sinks {
 
     #[inline(always)]
     fn of_row(self, tile: &Tile, row: u32) -> f32 {
+        // Hidden from the compiler, which would work out where the sink is before the first block, and keep it.
+        let row = registers::opaque(row);
         if !tile.contains(row) {
             return f32::NEG_INFINITY;
         }

@@ -12,7 +12,7 @@
 //! | threads | role |
 //! |---|---|
 //! | 0–255 | warpgroups *left* and *right*, as in the dense kernel |
-//! | 256–287 | warp *producer*: follows the schedule, loads Q, says which tokens of a block count, and passes blocks on that have been gathered; hands out what is to be merged |
+//! | 256–287 | warp *producer*: follows the schedule, loads Q, tells the gatherers what to gather and left and right which tokens of a block count, and passes blocks on that have been gathered; hands out what is to be merged |
 //! | 288–383 | three warps, the *gatherers*: copy the rows that a list names; after that, write the results of query tokens with empty lists |
 
 use crate::decode::dense::config as dense;
@@ -44,8 +44,18 @@ pub const MASKS: u32 = dense::SHARED_BYTES.next_multiple_of(MASK_BYTES);
 pub const LEFT_LANDED: u32 = MASKS + MASK_BYTES * STAGES;
 /// `[stage]` The right tiles have been gathered, in the same way.
 pub const RIGHT_LANDED: u32 = LEFT_LANDED + 8 * STAGES;
+/// Orders that the gatherers may have: the piece that they gather, and the next.
+pub const ORDERS: u32 = 2;
+/// Bytes of an order.
+pub const ORDER_BYTES: u32 = 32;
+/// `[orders]` what the gatherers are told.
+pub const ORDER: u32 = RIGHT_LANDED + 8 * STAGES;
+/// `[orders]` There is an order: one arrival.
+pub const ORDER_FULL: u32 = ORDER + ORDER_BYTES * ORDERS;
+/// `[orders]` It has been read: one arrival per gatherer.
+pub const ORDER_EMPTY: u32 = ORDER_FULL + 8 * ORDERS;
 /// Dynamic shared memory of the kernels, in bytes.
-pub const SHARED_BYTES: u32 = RIGHT_LANDED + 8 * STAGES;
+pub const SHARED_BYTES: u32 = ORDER_EMPTY + 8 * ORDERS;
 
 const _: () =
     assert!(SHARED_BYTES <= 232_448, "a CTA on sm_90 has at most 227 KB of shared memory");
@@ -53,4 +63,5 @@ const _: () = assert!(
     GATHERER_REGISTERS + 2 * CONSUMER_REGISTERS <= 3 * dense::LAUNCH_REGISTERS,
     "setmaxnreg hands out no more than the launch brought"
 );
+const _: () = assert!(ORDER.is_multiple_of(16) && MASKS.is_multiple_of(16), "vector loads");
 const _: () = assert!(tiles(512) == 2 * LEFT_TILES && tiles(576) == dense::QK_TILES);

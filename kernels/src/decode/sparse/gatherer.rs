@@ -8,8 +8,9 @@ use seq_macro::seq;
 
 use super::abi::SparseParams;
 use super::config::*;
-use super::lists::{Lists, Row};
-use super::work::{Pieces, Work};
+use super::lists::{Lists, Section};
+use super::order::Orders;
+use super::work::Work;
 use crate::decode::dense::barriers::Ring;
 use crate::decode::dense::config::{LEFT_EMPTY, LEFT_TILES, RIGHT_EMPTY, TILE};
 use crate::ptx::{cp_async, mbarrier, special};
@@ -23,34 +24,58 @@ const ROUNDS: usize = (TILE as usize).div_ceil(ROUND as usize);
 const ATOM_HALF: u32 = 4 * CHUNK_BYTES;
 const _: () = assert!(ROUND % 8 == 4 && ROUNDS == 6 && TILE - 5 * ROUND == 32 / ROW_CHUNKS);
 
-/// A thread's rows of a block, or their indices.
-type OfRounds<T> = [T; ROUNDS];
+/// Indices of a thread's rows of a block.
+type Indices = [i32; ROUNDS];
+
+/// A thread's rows of a block.
+struct Rows {
+    /// Where they begin.
+    addresses: [u64; ROUNDS],
+    /// A bit for each row that exists, shifted by [`EXISTS`].
+    exist: u32,
+}
+
+/// Bytes of a chunk are its bit, moved to the place of the first row's.
+const EXISTS: u32 = CHUNK_BYTES.ilog2();
+
+impl Rows {
+    /// Those that indices of a section name.
+    #[inline(always)]
+    fn named(section: &Section, indices: Indices) -> Self {
+        let mut exist = 0;
+        seq!(R in 0..6 { exist |= u32::from(section.names(indices[R])) << (EXISTS + R); });
+        Self { addresses: indices.map(|index| section.row(index)), exist }
+    }
+
+    /// Bytes to copy of every chunk of row `row`: all, or none.
+    #[inline(always)]
+    fn bytes(&self, row: u32) -> u32 {
+        self.exist >> row & CHUNK_BYTES
+    }
+}
 
 /// Runs gatherer `warp` of three.
 ///
 /// # Safety
 /// All lanes of the warp call it, converged; the parameters are valid for the launch.
 #[inline(always)]
-pub unsafe fn run<W: Work, const D_QK: u32>(
-    params: &SparseParams,
-    part: u32,
-    warp: u32,
-    shared: u32,
-) {
+pub unsafe fn run<W: Work, const D_QK: u32>(params: &SparseParams, warp: u32, shared: u32) {
     let place = Place::new(warp);
-    let mut ring = Ring::new();
+    let (mut orders, mut ring) = (Orders::new(), Ring::new());
     // SAFETY: the warp is converged; parities follow the same order of blocks as those of all others.
     unsafe {
-        let mut pieces = W::pieces(params, part);
-        while let Some(piece) = pieces.next() {
-            let lists = Lists::new(params, piece.request);
-            let mut block = piece.blocks.start;
+        loop {
+            let order = orders.take(shared);
+            if order.is_end() {
+                break;
+            }
+            let lists = Lists::new(params, order.request, order.counts);
+            let [mut block, end] = order.blocks;
             let mut indices = place.indices(&lists, block);
-            while block < piece.blocks.end {
-                let list = lists.section(block).list;
-                let rows = indices.map(|index| list.row(index));
+            while block < end {
+                let rows = Rows::named(&lists.section(block), indices);
                 block += 1;
-                if block < piece.blocks.end {
+                if block < end {
                     // On their way while the rows are.
                     indices = place.indices(&lists, block);
                 }
@@ -94,7 +119,7 @@ impl Place {
 
     /// Indices of the thread's rows of block `block`.
     #[inline(always)]
-    unsafe fn indices(&self, lists: &Lists, block: u32) -> OfRounds<i32> {
+    unsafe fn indices(&self, lists: &Lists, block: u32) -> Indices {
         let section = lists.section(block);
         // A row past the last round's is past the block, and never copied.
         let mut indices = [0; ROUNDS];
@@ -108,16 +133,12 @@ impl Place {
     /// # Safety
     /// The tiles are free; `rows` are what the list names.
     #[inline(always)]
-    unsafe fn copy<W: Work, const FIRST: u32, const END: u32>(
-        &self,
-        rows: &OfRounds<Row>,
-        tiles: u32,
-    ) {
+    unsafe fn copy<W: Work, const FIRST: u32, const END: u32>(&self, rows: &Rows, tiles: u32) {
         // SAFETY: the caller's promise.
         unsafe {
-            seq!(R in 0..5 { self.copy_row::<W, R, FIRST, END>(rows[R], tiles); });
+            seq!(R in 0..5 { self.copy_row::<W, R, FIRST, END>(rows, tiles); });
             if self.is_first_warp {
-                self.copy_row::<W, 5, FIRST, END>(rows[5], tiles);
+                self.copy_row::<W, 5, FIRST, END>(rows, tiles);
             }
         }
     }
@@ -125,18 +146,19 @@ impl Place {
     #[inline(always)]
     unsafe fn copy_row<W: Work, const R: u32, const FIRST: u32, const END: u32>(
         &self,
-        row: Row,
+        rows: &Rows,
         tiles: u32,
     ) {
         // 12 rows further, the swizzle is that of 4 further.
         let flipped = self.target ^ (R % 2 * ATOM_HALF);
         let target = tiles + flipped + R * ROUND * ROW_BYTES;
-        let source = row.address + u64::from(self.source);
+        let source = rows.addresses[R as usize] + u64::from(self.source);
+        let bytes = rows.bytes(R);
         seq!(T in 0..9 {
             if T >= FIRST && T < END {
                 let (to, from) = (target + T * TILE_BYTES, source + (T * ROW_BYTES) as u64);
                 // SAFETY: a chunk of the tile, and the same of the row.
-                unsafe { cp_async::copy_16(to, from, row.bytes, W::POLICY) };
+                unsafe { cp_async::copy_16(to, from, bytes, W::POLICY) };
             }
         });
     }

@@ -23,8 +23,18 @@ unsafe fn of_list(list: &List, request: u32) -> u32 {
     }
     // SAFETY: the caller's promise.
     let length = unsafe { global::load_i32((list.lengths as *const i32).add(request as usize)) };
-    // Not `clamp`, which panics if the bounds are the wrong way round: lanes may not leave on their own.
-    length.min(list.topk as i32).max(0) as u32
+    (length.max(0) as u32).min(list.topk)
+}
+
+/// How many indices of a query token's two lists count.
+///
+/// # Safety
+/// All lanes of a warp call it, converged; the query token is one of the batch.
+#[inline(always)]
+pub unsafe fn counts(params: &SparseParams, request: u32) -> [u32; 2] {
+    // SAFETY: the caller's promise.
+    let count = |list| warp::broadcast(unsafe { of_list(list, request) }, 0);
+    [count(&params.list), count(&params.extra)]
 }
 
 /// The two lists of a query token, one behind the other. All lanes of a warp have the same.
@@ -37,8 +47,9 @@ pub struct Lists<'a> {
 
 /// The part of a list that a block is made of.
 pub struct Section<'a> {
-    /// The list.
-    pub list: &'a List,
+    params: &'a SparseParams,
+    /// Whether it is of the second list.
+    is_extra: bool,
     /// Its first index in the block.
     indices: *const i32,
     /// How many indices count from there on.
@@ -46,34 +57,25 @@ pub struct Section<'a> {
 }
 
 impl<'a> Lists<'a> {
-    /// Those of `request`.
-    ///
-    /// # Safety
-    /// All lanes of a warp call it, converged; the query token is one of the batch.
+    /// Those of `request`, of which so many indices count.
     #[inline(always)]
-    pub unsafe fn new(params: &'a SparseParams, request: u32) -> Self {
-        // SAFETY: the caller's promise.
-        let count = |list| warp::broadcast(unsafe { of_list(list, request) }, 0);
-        Self { params, request, counts: [count(&params.list), count(&params.extra)] }
+    pub const fn new(params: &'a SparseParams, request: u32, counts: [u32; 2]) -> Self {
+        Self { params, request, counts }
     }
 
     /// What block `block` is made of: the second list begins with a block of its own.
     #[inline(always)]
     pub fn section(&self, block: u32) -> Section<'a> {
-        let blocks = schedule::blocks(self.counts[0] as i32);
-        if block < blocks {
-            self.section_of(&self.params.list, self.counts[0], block)
-        } else {
-            self.section_of(&self.params.extra, self.counts[1], block - blocks)
-        }
-    }
-
-    #[inline(always)]
-    fn section_of(&self, list: &'a List, count: u32, block: u32) -> Section<'a> {
-        let first = block * TILE;
-        let row = u64::from(self.request) * list.indices_stride + u64::from(first);
-        let indices = (list.indices as *const i32).wrapping_add(row as usize);
-        Section { list, indices, count: count.saturating_sub(first) }
+        let before = schedule::blocks(self.counts[0] as i32);
+        let is_extra = block >= before;
+        let first = TILE * if is_extra { block - before } else { block };
+        let count = if is_extra { self.counts[1] } else { self.counts[0] }.saturating_sub(first);
+        let mut section =
+            Section { params: self.params, is_extra, indices: core::ptr::null(), count };
+        let row = u64::from(self.request) * section.of(|list| list.indices_stride);
+        let indices = section.of(|list| list.indices) as *const i32;
+        section.indices = indices.wrapping_add((row + u64::from(first)) as usize);
+        section
     }
 }
 
@@ -81,6 +83,13 @@ impl<'a> Lists<'a> {
 const NOTHING: i32 = -1;
 
 impl Section<'_> {
+    /// A number of the list: chosen by value, for a choice between references would bring the parameters into local memory.
+    #[inline(always)]
+    fn of<T>(&self, number: impl Fn(&List) -> T) -> T {
+        let [list, extra] = [&self.params.list, &self.params.extra].map(number);
+        if self.is_extra { extra } else { list }
+    }
+
     /// The index of token `token` of the block.
     ///
     /// # Safety
@@ -93,33 +102,21 @@ impl Section<'_> {
         // SAFETY: an index that counts.
         unsafe { global::load_i32(self.indices.add(token as usize)) }
     }
-}
 
-impl List {
     /// Whether `index` names a row.
     #[inline(always)]
     pub fn names(&self, index: i32) -> bool {
-        (index as u32) < self.row_count
+        (index as u32) < self.of(|list| list.row_count)
     }
 
-    /// The row that `index` names, if it does.
+    /// Where the row begins that `index` names; the first row, if it names none.
     #[inline(always)]
-    pub fn row(&self, index: i32) -> Row {
-        let index = index as u32;
-        if index >= self.row_count {
-            return Row { address: self.rows, bytes: 0 };
-        }
-        let (block, place) = (index / self.block_size, index % self.block_size);
-        let offset = u64::from(block) * self.block_stride + u64::from(place) * self.row_stride;
-        Row { address: self.rows + offset, bytes: 16 }
+    pub fn row(&self, index: i32) -> u64 {
+        let index = if self.names(index) { index as u32 } else { 0 };
+        // As the launcher promises; and so there is no check of what is divided by.
+        let size = self.of(|list| list.block_size).max(1);
+        self.of(|list| list.rows)
+            + u64::from(index / size) * self.of(|list| list.block_stride)
+            + u64::from(index % size) * self.of(|list| list.row_stride)
     }
-}
-
-/// A row to copy.
-#[derive(Clone, Copy)]
-pub struct Row {
-    /// Where it begins; where the first row begins, if there is nothing to copy.
-    pub address: u64,
-    /// Bytes of every 16 to copy: all, or none.
-    pub bytes: u32,
 }

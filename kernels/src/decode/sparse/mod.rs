@@ -26,6 +26,8 @@ mod listed;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod lists;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+mod order;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod producer;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod work;
@@ -83,15 +85,16 @@ mod device {
                 if warp == PRODUCER_WARP {
                     producer::run::<W, D_QK>(q, params, &tile, part, shared);
                 } else {
-                    let index = warp - GATHERER_WARP;
-                    gatherer::run::<W, D_QK>(params, part, index, shared);
-                    W::clear_empty::<E>(params, &tile, part, index);
+                    gatherer::run::<W, D_QK>(params, warp - GATHERER_WARP, shared);
+                    // Hidden from the compiler, which would keep the warp's number through all of the above.
+                    let warp = registers::opaque(special::thread_index()) / 32;
+                    W::clear_empty::<E>(params, &tile, part, warp - GATHERER_WARP);
                 }
             }
         }
     }
 
-    /// Initialises the mbarriers of gathered tiles, and then those of the dense kernel, which makes all of them visible.
+    /// Initialises the mbarriers of gathered tiles and of orders, and then those of the dense kernel, which makes all of them visible.
     ///
     /// # Safety
     /// All threads of the CTA call it, first of all.
@@ -104,6 +107,12 @@ mod device {
                 while i < 2 * STAGES {
                     mbarrier::init(shared + LEFT_LANDED + 8 * i, GATHERERS);
                     i += 1;
+                }
+                let mut order = 0;
+                while order < ORDERS {
+                    mbarrier::init(shared + ORDER_FULL + 8 * order, 1);
+                    mbarrier::init(shared + ORDER_EMPTY + 8 * order, GATHERERS / 32);
+                    order += 1;
                 }
             }
             barriers::init::<1>(shared);

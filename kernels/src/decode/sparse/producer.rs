@@ -5,7 +5,8 @@
 
 use super::abi::SparseParams;
 use super::config::*;
-use super::lists::Lists;
+use super::lists::{self, Lists};
+use super::order::{Order, Orders};
 use super::work::{Pieces, Work};
 use crate::attention::rows::Tile;
 use crate::decode::dense::barriers::Ring;
@@ -14,6 +15,7 @@ use crate::decode::dense::config::{
 };
 use crate::decode::dense::producer::load_q;
 use crate::decode::header::Header;
+use crate::decode::walk::Piece;
 use crate::ptx::tma::{self, TensorMapAddress};
 use crate::ptx::{fence, mbarrier, shared as memory, special, warp};
 
@@ -34,19 +36,21 @@ pub unsafe fn run<W: Work, const D_QK: u32>(
     shared: u32,
 ) {
     tma::prefetch(q);
-    let mut ring = Ring::new();
+    let (mut orders, mut ring) = (Orders::new(), Ring::new());
     let mut q_parity = 0;
     // SAFETY: the warp is converged; parities follow the same order of blocks as those of all others.
     unsafe {
         let mut pieces = W::pieces(params, part);
         let to_merge = pieces.clone();
-        while let Some(piece) = pieces.next() {
+        let mut next = announce_next(&mut orders, &mut pieces, params, shared);
+        while let Some((piece, counts)) = next {
+            next = announce_next(&mut orders, &mut pieces, params, shared);
             mbarrier::wait(shared + Q_EMPTY, q_parity ^ 1);
             q_parity ^= 1;
             if special::lane() == 0 {
                 load_q(q, tile, piece.request, tiles(D_QK), shared);
             }
-            let lists = Lists::new(params, piece.request);
+            let lists = Lists::new(params, piece.request, counts);
             let mut block = piece.blocks.start;
             while block < piece.blocks.end {
                 let mask = Mask::of_block(&lists, block);
@@ -62,13 +66,34 @@ pub unsafe fn run<W: Work, const D_QK: u32>(
     }
 }
 
+/// Orders the next piece, or the end; the piece, and how many indices of its lists count.
+#[inline(always)]
+unsafe fn announce_next<P: Pieces>(
+    orders: &mut Orders,
+    pieces: &mut P,
+    params: &SparseParams,
+    shared: u32,
+) -> Option<(Piece, [u32; 2])> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let Some(piece) = pieces.next() else {
+            orders.give(&Order::END, shared);
+            return None;
+        };
+        let (request, counts) = (piece.request, lists::counts(params, piece.request));
+        let blocks = [piece.blocks.start, piece.blocks.end];
+        orders.give(&Order { request, blocks, counts }, shared);
+        Some((piece, counts))
+    }
+}
+
 impl Mask {
     /// That of a block: two tokens a lane.
     #[inline(always)]
     unsafe fn of_block(lists: &Lists, block: u32) -> Self {
         let section = lists.section(block);
         // SAFETY: a list of the query token.
-        let counts = |token| section.list.names(unsafe { section.index(token) });
+        let counts = |token| section.names(unsafe { section.index(token) });
         let (lower, upper) = (counts(special::lane()), counts(special::lane() + 32));
         Self([warp::ballot(lower), warp::ballot(upper)])
     }
