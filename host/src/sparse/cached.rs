@@ -9,22 +9,12 @@ pub(crate) struct CachedRows {
     pub blocks: usize,
     /// Tokens of a block.
     pub block_size: usize,
-    /// From one block to the next, in elements.
-    pub block_stride: usize,
-    /// From one token of a block to the next, in elements.
-    pub row_stride: usize,
 }
 
 impl CachedRows {
     /// Those of a tensor of four axes.
     pub fn new(kv_cache: &TensorRef<'_>) -> Self {
-        let (shape, strides) = (kv_cache.shape(), kv_cache.strides());
-        Self {
-            blocks: shape[0],
-            block_size: shape[1],
-            block_stride: strides[0],
-            row_stride: strides[1],
-        }
+        Self { blocks: kv_cache.shape()[0], block_size: kv_cache.shape()[1] }
     }
 
     /// Tokens; as many as `usize` can count if there are more.

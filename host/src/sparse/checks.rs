@@ -47,7 +47,6 @@ pub(crate) struct Problem {
     /// Indices of a query token into the second cache.
     pub extra_topk: usize,
     /// What a token is in the caches.
-    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "chooses among a GPU's kernels"))]
     pub format: CacheFormat,
 }
 

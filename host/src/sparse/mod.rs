@@ -11,6 +11,10 @@
 
 mod cached;
 mod checks;
+#[cfg(any(feature = "cuda", test))]
+mod gpu_layout;
+#[cfg(feature = "cuda")]
+mod launch;
 mod planner;
 
 pub(crate) use cached::CachedRows;
@@ -18,8 +22,11 @@ pub(crate) use checks::Problem;
 pub use planner::{SparsePlan, SparsePlanner, SparsePlannerConfig, SparseStep};
 
 use crate::backend::cpu;
+#[cfg(feature = "sim")]
+use crate::backend::sim;
+use crate::cache::CacheFormat;
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::stream::StreamRef;
 use crate::tensor::{TensorMut, TensorRef};
 
@@ -69,7 +76,7 @@ pub struct SparseAttention<'a> {
 /// lengths that change. The tensors must stay until the stream has done the work.
 ///
 /// A GPU follows strides as far as its loads can: the innermost axes of `q`, `out`, caches and indices contiguous, also
-/// lengths and sink; addresses of `q`, `out` and caches and all their strides multiples of 16 bytes. The CPU follows any,
+/// lengths and sink; addresses of `q`, `out` and caches and all their strides multiples of 16 bytes, but for that from token to token of an FP8 cache. The CPU follows any,
 /// and so does the simulator.
 ///
 /// # Errors
@@ -98,8 +105,13 @@ pub fn sparse_decode(
     plan.check(&problem)?;
     match planner.device() {
         Device::Cpu(backend) => cpu::sparse::attend(*backend, &problem, &args, None),
-        #[cfg(any(feature = "cuda", feature = "sim"))]
-        other => return no_kernel(other),
+        #[cfg(feature = "sim")]
+        Device::Sim(simulator) => sim::sparse::decode(*simulator, plan, &problem, &args)?,
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => {
+            gpu_layout::check(&args)?;
+            launch::decode(device, planner, plan, stream, &args)?;
+        }
     }
     Ok(())
 }
@@ -110,7 +122,8 @@ pub fn sparse_decode(
 /// Else as [`sparse_decode`].
 ///
 /// # Errors
-/// As for [`sparse_decode`].
+/// As for [`sparse_decode`]; [`NoKernel`](crate::Error::NoKernel) over an FP8 cache, of which
+/// [`gather`](crate::cache::gather()) makes bf16 rows.
 pub fn sparse_prefill(
     device: &Device,
     stream: StreamRef<'_>,
@@ -119,16 +132,19 @@ pub fn sparse_prefill(
 ) -> Result<()> {
     let max_logits = max_logits.as_ref();
     let problem = checks::check(device, stream, &args, max_logits)?;
+    if let CacheFormat::Fp8(_) = problem.format {
+        let operation = "sparse prefill over an FP8 cache";
+        return Err(Error::NoKernel { operation, device: device.name().to_owned() });
+    }
     match device {
         Device::Cpu(backend) => cpu::sparse::attend(*backend, &problem, &args, max_logits),
-        #[cfg(any(feature = "cuda", feature = "sim"))]
-        other => return no_kernel(other),
+        #[cfg(feature = "sim")]
+        Device::Sim(simulator) => sim::sparse::prefill(*simulator, &problem, &args, max_logits)?,
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => {
+            gpu_layout::check(&args)?;
+            launch::prefill(device, stream, &args, max_logits)?;
+        }
     }
     Ok(())
-}
-
-#[cfg(any(feature = "cuda", feature = "sim"))]
-fn no_kernel(device: &Device) -> Result<()> {
-    let device = device.name().to_owned();
-    Err(crate::error::Error::NoKernel { operation: "sparse attention", device })
 }

@@ -22,7 +22,7 @@ pub enum Change {
     ShortenMultiplyWait,
     /// `bar.sync` left out.
     DropBarrier,
-    /// `bar.arrive`, `mbarrier.arrive` or a releasing addition left out.
+    /// `bar.arrive`, `mbarrier.arrive`, `cp.async.mbarrier.arrive` or a releasing addition left out.
     DropArrival,
     /// `mbarrier.try_wait` left out.
     DropMbarrierWait,

@@ -7,7 +7,7 @@
 //! | `context` | makes a context current on the calling thread |
 //! | `device`, `info`, `module` | a GPU: primary context, what it says about itself, the kernels |
 //! | `buffer`, `stream`, `staging` | memory, streams, copies in stream order |
-//! | `tensor_map`, `launch`, `decode` | one decode |
+//! | `tensor_map`, `launch`, `decode`, `sparse` | one decode, one sparse attention |
 //! | `cache`, `norm`, `gemm` | launches of what a layer needs beside attention |
 //! | `graph`, `event` | work replayed, and its time |
 //! | `program` | kernels of a program's own: the command line's micro-benchmarks |
@@ -41,6 +41,7 @@ mod module;
 mod norm;
 #[cfg(feature = "cli")]
 pub mod program;
+mod sparse;
 mod staging;
 mod stream;
 mod tensor_map;
@@ -52,5 +53,6 @@ pub use device::{CudaDevice, MemoryInfo};
 pub(crate) use gemm::launch_gemm;
 pub use info::CudaInfo;
 pub(crate) use norm::launch_norm;
+pub(crate) use sparse::{SparseKernel, SparseLaunch, launch_sparse};
 pub(crate) use staging::upload;
 pub use stream::CudaStream;

@@ -12,12 +12,14 @@ use oxmla_kernels::launch::{
     APPEND_FP8_656_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16, DENSE_FP8_DECODE_BF16,
     DENSE_FP8_DECODE_F16, GATHER, GATHER_FP8_584_BF16, GATHER_FP8_584_F16, GATHER_FP8_656_BF16,
     GATHER_FP8_656_F16, GEMM_BF16, GEMM_F16, Kernel, NORM_BF16, NORM_F16, PAIR_DECODE_BF16,
-    PAIR_DECODE_F16,
+    PAIR_DECODE_F16, SPARSE_DECODE_512_BF16, SPARSE_DECODE_576_BF16, SPARSE_FP8_584_DECODE_BF16,
+    SPARSE_FP8_656_DECODE_BF16, SPARSE_PREFILL_512_BF16, SPARSE_PREFILL_576_BF16,
 };
 
 use super::driver::{
     Driver, Handle, JIT_ERROR_LOG, JIT_ERROR_LOG_BYTES, LaunchConfig, MAX_DYNAMIC_SHARED_SIZE_BYTES,
 };
+use super::sparse::SparseKernel;
 use crate::cache::CacheFormat;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -46,6 +48,9 @@ pub(super) struct Kernels {
     pair: PerType,
     /// Pairs of CTAs of the paired decode kernel that the GPU has room for at once.
     pairs: u32,
+    sparse_decode: PerWidth,
+    sparse_fp8_decode: PerWidth,
+    sparse_prefill: PerWidth,
     append: PerType,
     append_fp8_656: PerType,
     append_fp8_584: PerType,
@@ -68,6 +73,13 @@ struct PerType {
     f16: Function,
 }
 
+/// A kernel for each width of queries.
+#[derive(Clone, Copy, Debug)]
+struct PerWidth {
+    of_576: Function,
+    of_512: Function,
+}
+
 impl Kernels {
     /// Compiles and loads everything into the current context, so that no later call has to.
     ///
@@ -81,12 +93,17 @@ impl Kernels {
             Ok([function(a)?, function(b)?, function(c)?, function(d)?, function(e)?])
         };
         let per_type = |bf16, f16| Ok(PerType { bf16: function(bf16)?, f16: function(f16)? });
+        let per_width =
+            |a, b| Ok::<_, Error>(PerWidth { of_576: function(a)?, of_512: function(b)? });
         let pair = per_type(&PAIR_DECODE_BF16, &PAIR_DECODE_F16)?;
         Ok(Self {
             dense: per_type(&DENSE_DECODE_BF16, &DENSE_DECODE_F16)?,
             dense_fp8: per_type(&DENSE_FP8_DECODE_BF16, &DENSE_FP8_DECODE_F16)?,
             pairs: pair.bf16.clusters_at_once(driver)?,
             pair,
+            sparse_decode: per_width(&SPARSE_DECODE_576_BF16, &SPARSE_DECODE_512_BF16)?,
+            sparse_fp8_decode: per_width(&SPARSE_FP8_656_DECODE_BF16, &SPARSE_FP8_584_DECODE_BF16)?,
+            sparse_prefill: per_width(&SPARSE_PREFILL_576_BF16, &SPARSE_PREFILL_512_BF16)?,
             append: per_type(&APPEND_BF16, &APPEND_F16)?,
             append_fp8_656: per_type(&APPEND_FP8_656_BF16, &APPEND_FP8_656_F16)?,
             append_fp8_584: per_type(&APPEND_FP8_584_BF16, &APPEND_FP8_584_F16)?,
@@ -112,6 +129,17 @@ impl Kernels {
     /// The kernel that attends over a cache of [`Fp8Format::Token656`], for queries of type `dtype`.
     pub(super) const fn decode_fp8(&self, dtype: DType) -> Result<Function> {
         self.dense_fp8.of("q", dtype)
+    }
+
+    /// The kernel of sparse attention for queries of `d_qk` dimensions, 576 or 512, which an FP8 cache of 656 or 584 bytes a
+    /// token is for.
+    pub(super) const fn sparse(&self, kernel: SparseKernel, d_qk: usize) -> Function {
+        let kernels = match kernel {
+            SparseKernel::Decode => &self.sparse_decode,
+            SparseKernel::DecodeFp8 => &self.sparse_fp8_decode,
+            SparseKernel::Prefill => &self.sparse_prefill,
+        };
+        if d_qk == 512 { kernels.of_512 } else { kernels.of_576 }
     }
 
     /// Pairs of CTAs of the paired decode kernel that the GPU has room for at once.

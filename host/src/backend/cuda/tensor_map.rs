@@ -62,6 +62,13 @@ impl Layout {
         })
     }
 
+    /// `q [tokens, h_q, d_qk]` of three axes as `[tokens, 1, h_q, d_qk]`.
+    pub(super) fn of_sparse_queries(q: &TensorRef<'_>) -> Self {
+        let [tokens, h_q, d_qk] = [0, 1, 2].map(|axis| q.shape()[axis] as u64);
+        let [token_stride, head_stride] = [0, 1].map(|axis| q.strides()[axis] as u64);
+        Self { dims: [d_qk, h_q, 1, tokens], strides: [head_stride, 0, token_stride] }
+    }
+
     /// `kv_cache [blocks, 64, h_k, 576]` as `[blocks, h_k, 64, 576]`.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ pub(crate) mod cache;
 pub(crate) mod norm;
 mod packed;
 pub(crate) mod product;
+pub(crate) mod sparse;
 
 pub use oxmla_kernels::simulate::Timing;
 use oxmla_kernels::simulate::{self, CachedTokens, DenseDecode, ElementType};

@@ -92,7 +92,12 @@ const MEMORY: usize = 8;
 pub struct Clocks {
     threads: Vec<ThreadClock>,
     slots: u32,
+    /// Slots of copies through the generic proxy that nobody can fence himself. Behind each is one for the copies that a
+    /// proxy fence of somebody who knew of them covers.
+    copies: Vec<Slot>,
     joins: Vec<(Stamp, Stamp, Stamp)>,
+    /// Fences remembered: what somebody knew before and after.
+    fenced: Vec<(Stamp, Stamp)>,
     lessons: Vec<(Stamp, Slot, u32, Stamp)>,
     next: usize,
 }
@@ -104,7 +109,9 @@ impl Clocks {
         Self {
             threads: (0..threads).map(|_| thread()).collect(),
             slots: threads as u32,
+            copies: Vec::new(),
             joins: Vec::new(),
+            fenced: Vec::new(),
             lessons: Vec::new(),
             next: 0,
         }
@@ -114,6 +121,13 @@ impl Clocks {
     pub fn allocate(&mut self, count: u32) -> Slot {
         self.slots += count;
         self.slots - count
+    }
+
+    /// The slot of copies through the generic proxy.
+    pub fn allocate_copies(&mut self) -> Slot {
+        let slot = self.allocate(2);
+        self.copies.push(slot);
+        slot
     }
 
     pub fn epoch(&self, thread: ThreadId) -> u32 {
@@ -194,11 +208,33 @@ impl Clocks {
         });
     }
 
-    /// `fence.proxy.async` of `thread`: covers its accesses so far.
+    /// `fence.proxy.async` of `thread`: covers its accesses so far, and the copies that it knows of.
     pub fn fence(&mut self, thread: ThreadId) {
         let mine = &mut self.threads[thread];
         mine.fences.push(mine.own);
         mine.own += 1;
+        if self.copies.is_empty() {
+            return;
+        }
+        let base = mine.base.clone();
+        let known = self.fenced.iter().find(|(before, _)| Rc::ptr_eq(before, &base));
+        self.threads[thread].base = match known {
+            Some((_, after)) => after.clone(),
+            None => {
+                let mut clock = (*base).clone();
+                for &slot in &self.copies {
+                    clock.set(slot + 1, clock.get(slot));
+                }
+                let after = Rc::new(clock);
+                remember(&mut self.fenced, &mut self.next, (base, after.clone()));
+                after
+            }
+        };
+    }
+
+    /// Whether a fence that `observer` knows of covers the copies of `slot` up to `epoch`.
+    pub fn copies_fenced(&self, observer: ThreadId, slot: Slot, epoch: u32) -> bool {
+        self.knows(observer, slot + 1, epoch)
     }
 
     /// Whether `writer` fenced its access of `epoch` before what `observer` knows of it.
@@ -257,6 +293,22 @@ mod tests {
         assert!(clocks.fenced(1, 0, write));
         let later = clocks.epoch(0);
         assert!(!clocks.fenced(0, 0, later), "the write came after the fence");
+    }
+
+    #[test]
+    fn anybody_who_knows_of_copies_can_fence_them() {
+        let mut clocks = Clocks::new(2);
+        let copies = clocks.allocate_copies();
+        clocks.fence(0);
+        clocks.learn(0, copies, 3);
+        assert!(!clocks.copies_fenced(0, copies, 3), "the fence came before");
+        clocks.fence(0);
+        assert!(clocks.copies_fenced(0, copies, 3) && !clocks.copies_fenced(0, copies, 4));
+        assert!(!clocks.copies_fenced(1, copies, 3), "nobody has told the other thread");
+        let mut gathering = Gathering::default();
+        clocks.release(0, &mut gathering);
+        clocks.acquire(1, &gathering.freeze());
+        assert!(clocks.copies_fenced(1, copies, 3));
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Gang {
             .lanes
             .threads
             .entry(thread)
-            .or_insert_with(|| Groups { slot: clocks.allocate(1), ..Groups::default() });
+            .or_insert_with(|| Groups { slot: clocks.allocate_copies(), ..Groups::default() });
         groups.open.push(Piece { cta, offset, bytes, source, line });
         let access = Access::background(groups.slot, groups.committed + 1);
         let visit = Visit { access, issuers: &[thread], what: "cp.async", line };
@@ -126,7 +126,7 @@ impl Gang {
             .lanes
             .threads
             .entry(thread)
-            .or_insert_with(|| Groups { slot: clocks.allocate(1), ..Groups::default() });
+            .or_insert_with(|| Groups { slot: clocks.allocate_copies(), ..Groups::default() });
         let mut gathering = super::clock::Gathering::default();
         clocks.release(thread, &mut gathering);
         let arrival = Arrival {

@@ -17,6 +17,7 @@ const WARPS: u32 = 20;
 const BYTES: u32 = 24;
 const ATOMIC: u32 = 1 << 28;
 const ASYNC: u32 = 1 << 29;
+const COPY: u32 = 1 << 30;
 
 /// Who touched a word and when: a slot with its epoch, packed.
 ///
@@ -25,7 +26,7 @@ const ASYNC: u32 = 1 << 29;
 /// | 0–19 | slot |
 /// | 20–23 | of four slots from there on, those that took part; 0 is the one slot alone |
 /// | 24–27 | bytes of the word |
-/// | 28, 29 | atomic, through the async proxy |
+/// | 28, 29, 30 | atomic, through the async proxy, by `cp.async` |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Access {
     code: u32,
@@ -55,7 +56,7 @@ impl Access {
 
     /// An access of an engine that uses the generic proxy: `cp.async`.
     pub fn background(slot: Slot, epoch: u32) -> Self {
-        Self { code: slot, epoch }
+        Self { code: slot | COPY, epoch }
     }
 
     /// An access of the tensor cores of some of four warps, whose slots begin at `slot`.
@@ -331,28 +332,33 @@ fn check_after_write(by: &Actor, at: &Witness, cell: &Cell, index: u32) -> Outco
 fn check_proxy(by: &Actor, at: &Witness, cell: &Cell, index: u32) -> Outcome<()> {
     let write = cell.write;
     let writer = write.slot() as usize;
-    if !by.access.is(ASYNC) || write.is(ASYNC) || write.epoch == 0 || writer >= at.names.threads() {
+    if !by.access.is(ASYNC) || write.is(ASYNC) || write.epoch == 0 {
         return Ok(());
     }
-    if by.issuers.iter().all(|&thread| at.clocks.fenced(thread, writer, write.epoch)) {
-        return Ok(());
-    }
-    Err(unfenced(by, at, cell, index))
+    let fenced = |&thread: &ThreadId| {
+        if write.is(COPY) {
+            at.clocks.copies_fenced(thread, write.slot(), write.epoch)
+        } else {
+            writer >= at.names.threads() || at.clocks.fenced(thread, writer, write.epoch)
+        }
+    };
+    if by.issuers.iter().all(fenced) { Ok(()) } else { Err(unfenced(by, at, cell, index)) }
 }
 
 #[cold]
 fn unfenced(by: &Actor, at: &Witness, cell: &Cell, index: u32) -> Fault {
     let address = at.base + 4 * u64::from(index);
     let (what, space) = (by.what, at.space);
-    let writer = at.names.thread(cell.write.slot() as usize);
     let site = at.sites.describe(cell.site);
-    Fault::new(
-        Kind::ProxyFence,
-        format!(
-            "{what} touches {space} memory at {address:#x} through the async proxy; {writer} \
-             wrote it{site} and executed no fence.proxy.async before the barrier"
-        ),
-    )
+    let story = if cell.write.is(COPY) {
+        format!("cp.async wrote it{site} and nobody who waited executed a fence.proxy.async")
+    } else {
+        let writer = at.names.thread(cell.write.slot() as usize);
+        format!("{writer} wrote it{site} and executed no fence.proxy.async before the barrier")
+    };
+    let detail =
+        format!("{what} touches {space} memory at {address:#x} through the async proxy; {story}");
+    Fault::new(Kind::ProxyFence, detail)
 }
 
 #[cfg(test)]

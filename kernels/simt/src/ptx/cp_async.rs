@@ -2,7 +2,8 @@
 
 use std::panic::Location;
 
-use crate::machine::context::{execute, execute_at};
+use crate::injection::Change;
+use crate::machine::context::{execute, execute_at, injected};
 
 /// `cp.async.{ca, cg}.shared.global [destination], [source], bytes, from_source`: 4, 8 or 16 bytes, of which
 /// those beyond `from_source` are zero.
@@ -32,6 +33,9 @@ pub fn wait(pending: u32) {
 /// `cp.async.mbarrier.arrive.noinc`: an arrival on `barrier` once all earlier copies of the thread have landed.
 #[track_caller]
 pub fn arrive(barrier: u32) {
+    if injected(Change::DropArrival) {
+        return;
+    }
     let line = Location::caller();
     execute_at(line, |gang, thread| gang.cp_async_arrive(thread, barrier, line));
 }

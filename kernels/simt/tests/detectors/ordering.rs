@@ -1,7 +1,10 @@
 //! Races, proxies and memory that nothing wrote.
 
 use oxmla_simt::wgmma::{self, A, Mma, Type};
-use oxmla_simt::{Kind, Memory, atomic, barrier, bulk, fence, global, grid, shared, special, warp};
+use oxmla_simt::{
+    Kind, Memory, atomic, barrier, bulk, cp_async, fence, global, grid, mbarrier, shared, special,
+    warp,
+};
 
 use crate::support::{Aligned, catches, catches_with, clear_tiles, descriptor};
 
@@ -161,6 +164,39 @@ fn fence_on_the_wrong_side_of_the_barrier() {
         fence::proxy_async_shared();
         multiply();
     });
+}
+
+/// Copies by threads that do not wait for them themselves: who does, fences for all.
+#[test]
+fn multiply_of_unfenced_small_copies() {
+    let data = Aligned([0u8; 16]);
+    let mut memory = Memory::new();
+    let data = memory.read_only(&data.0);
+    let (landed, passed_on) = (shared::base() + 32768, shared::base() + 32776);
+    let report = catches_with(Kind::ProxyFence, 160, &memory, "nobody who waited", |bug| {
+        if special::thread_index() == 0 {
+            mbarrier::init(landed, 128);
+            mbarrier::init(passed_on, 1);
+            fence::mbarrier_init();
+        }
+        barrier::sync_threads();
+        if special::thread_index() < 128 {
+            clear_tiles(2);
+            cp_async::copy(shared::base() + 16 * special::thread_index(), data, 16, 16);
+            cp_async::arrive(landed);
+            mbarrier::wait(passed_on, 0);
+            multiply();
+        } else {
+            mbarrier::wait(landed, 0);
+            if special::lane() == 0 {
+                if !bug {
+                    fence::proxy_async_shared();
+                }
+                mbarrier::arrive(passed_on);
+            }
+        }
+    });
+    assert!(report.detail.contains("ordering.rs"), "it names the copy: {report}");
 }
 
 /// Fenced, but not ordered: the other warps' writes may come after the multiply.

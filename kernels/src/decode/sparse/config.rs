@@ -52,10 +52,8 @@ pub const ORDER_BYTES: u32 = 32;
 pub const ORDER: u32 = RIGHT_LANDED + 8 * STAGES;
 /// `[orders]` There is an order: one arrival.
 pub const ORDER_FULL: u32 = ORDER + ORDER_BYTES * ORDERS;
-/// `[orders]` It has been read: one arrival per gatherer.
-pub const ORDER_EMPTY: u32 = ORDER_FULL + 8 * ORDERS;
 /// Dynamic shared memory of the kernels, in bytes.
-pub const SHARED_BYTES: u32 = ORDER_EMPTY + 8 * ORDERS;
+pub const SHARED_BYTES: u32 = ORDER_FULL + 8 * ORDERS;
 
 const _: () =
     assert!(SHARED_BYTES <= 232_448, "a CTA on sm_90 has at most 227 KB of shared memory");

@@ -24,7 +24,7 @@ mod gatherer;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod listed;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
-mod lists;
+pub(in crate::decode) mod lists;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod order;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
@@ -37,11 +37,9 @@ pub use device::run;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub(in crate::decode) use listed::Listed;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
-pub(in crate::decode) use lists::Lists;
+pub(in crate::decode) use work::Work;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub use work::{Decode, Prefill};
-#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
-pub(in crate::decode) use work::{Pieces, Work};
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod device {
@@ -111,7 +109,6 @@ mod device {
                 let mut order = 0;
                 while order < ORDERS {
                     mbarrier::init(shared + ORDER_FULL + 8 * order, 1);
-                    mbarrier::init(shared + ORDER_EMPTY + 8 * order, GATHERERS / 32);
                     order += 1;
                 }
             }

@@ -1,9 +1,10 @@
 //! What the producer tells the gatherers: the pieces, one order for each, and one ahead of the piece that is gathered.
 //!
-//! The producer alone follows the schedule, and the gatherers keep their registers for rows.
+//! The producer alone follows the schedule, and the gatherers keep their registers for rows. Two orders are all there are: the
+//! producer gives the next one when it has passed on all blocks of the piece before the current, which have landed, so that
+//! every gatherer has long read the order for them.
 
 use super::config::*;
-use crate::decode::dense::barriers::release;
 use crate::decode::ring;
 use crate::ptx::{mbarrier, shared as memory, special};
 use crate::tile::uniform;
@@ -43,14 +44,13 @@ impl Orders {
     /// Gives an order to the gatherers.
     ///
     /// # Safety
-    /// All lanes of the producer call it, converged.
+    /// All lanes of the producer call it, converged; the blocks of the order before the last have landed.
     #[inline(always)]
     pub unsafe fn give(&mut self, order: &Order, shared: u32) {
         let Order { request, blocks: [first, end], counts: [count, extra] } = *order;
         let at = self.address(shared);
         // SAFETY: all gatherers have read what was there.
         unsafe {
-            mbarrier::wait(self.0.barrier(shared, ORDER_EMPTY), self.0.parity ^ 1);
             if special::lane() == 0 {
                 memory::store_u32x4(at, [request, first, end, count]);
                 memory::store_u32x4(at + 16, [extra, 0, 0, 0]);
@@ -67,12 +67,10 @@ impl Orders {
     #[inline(always)]
     pub unsafe fn take(&mut self, shared: u32) -> Order {
         let at = self.address(shared);
-        // SAFETY: the order is there, and the lane that reads it says when it has been read.
+        // SAFETY: the order is there.
         let [[request, first, end, count], [extra, ..]] = unsafe {
             mbarrier::wait(self.0.barrier(shared, ORDER_FULL), self.0.parity);
-            let words = [at, at + 16].map(|at| uniform::load_u32x4(at));
-            release(self.0.barrier(shared, ORDER_EMPTY));
-            words
+            [at, at + 16].map(|at| uniform::load_u32x4(at))
         };
         self.0.advance();
         Order { request, blocks: [first, end], counts: [count, extra] }

@@ -12,7 +12,8 @@ use crate::decode::dense::config::{
 use crate::decode::dense::producer::load_q;
 use crate::decode::header::Header;
 use crate::decode::sparse::abi::SparseParams;
-use crate::decode::sparse::{Decode, Lists, Work};
+use crate::decode::sparse::lists::{self, Lists};
+use crate::decode::sparse::{Decode, Work};
 use crate::ptx::tma::{self, TensorMapAddress};
 use crate::ptx::{cp_async, mbarrier, shared as memory, special};
 
@@ -36,7 +37,8 @@ pub unsafe fn run<F: Codes>(
         let mut pieces = Decode::pieces(params, part);
         let to_merge = pieces.clone();
         while let Some(piece) = pieces.next() {
-            let lists = Lists::new(params, piece.request);
+            let counts = lists::counts(params, piece.request);
+            let lists = Lists::new(params, piece.request, counts);
             let mut block = piece.blocks.start;
             let mut indices = indices(&lists, block);
             mbarrier::wait(shared + Q_EMPTY, q_parity ^ 1);
@@ -45,7 +47,7 @@ pub unsafe fn run<F: Codes>(
                 load_q(q, tile, piece.request, F::TILES, shared);
             }
             while block < piece.blocks.end {
-                let rows = Rows::new::<F>(lists.section(block).list, indices);
+                let rows = Rows::new::<F>(&lists.section(block), indices);
                 block += 1;
                 let is_last = block == piece.blocks.end;
                 if !is_last {

@@ -4,7 +4,7 @@ use seq_macro::seq;
 
 use super::config::*;
 use crate::decode::dense::config::TILE;
-use crate::decode::sparse::abi::List;
+use crate::decode::sparse::lists::Section;
 use crate::ptx::cp_async::{self, Policy};
 use crate::ptx::{registers, special, warp};
 use crate::tile::swizzle::{self, CHUNK_BYTES, ROW_BYTES, ROW_CHUNKS};
@@ -16,7 +16,7 @@ const PER_LANE: usize = TILE as usize / 32;
 
 /// Where the 64 tokens of a block are.
 pub struct Rows {
-    /// Addresses of the lane's tokens; that of the cache for those that do not count.
+    /// Addresses of the lane's tokens; of the first of the cache for those that do not count.
     tokens: [u64; PER_LANE],
     /// Addresses of their scales.
     scales: [u64; PER_LANE],
@@ -29,22 +29,15 @@ impl Rows {
     ///
     /// All lanes of the warp call it, converged.
     #[inline(always)]
-    pub fn new<F: Codes>(list: &List, indices: [i32; PER_LANE]) -> Self {
-        let mut rows = Self { tokens: [list.rows; 2], scales: [list.rows; 2], mask: [0; 2] };
+    pub fn new<F: Codes>(section: &Section, indices: [i32; PER_LANE]) -> Self {
+        let mut rows = Self { tokens: [0; 2], scales: [0; 2], mask: [0; 2] };
+        let first_scales = F::FORMAT.scales(u64::from(section.block_size()));
         seq!(HALF in 0..2 {
-            let index = indices[HALF];
-            if list.names(index) {
-                // Never 0, which the compiler does not know.
-                let size = list.block_size.max(1);
-                let (block, place) = (index as u32 / size, index as u32 % size);
-                let block = list.rows + u64::from(block) * list.block_stride;
-                let place = u64::from(place);
-                rows.tokens[HALF] = block + place * u64::from(F::LAYOUT.token_stride);
-                rows.scales[HALF] = block
-                    + F::FORMAT.scales(u64::from(list.block_size))
-                    + place * u64::from(F::LAYOUT.scale_stride);
-            }
-            rows.mask[HALF] = warp::ballot(list.names(index));
+            let (block, place) = section.place(indices[HALF]);
+            let place = u64::from(place);
+            rows.tokens[HALF] = block + place * u64::from(F::LAYOUT.token_stride);
+            rows.scales[HALF] = block + first_scales + place * u64::from(F::LAYOUT.scale_stride);
+            rows.mask[HALF] = warp::ballot(section.names(indices[HALF]));
         });
         rows
     }
