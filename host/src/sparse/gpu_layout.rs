@@ -9,6 +9,8 @@ use crate::tensor::TensorRef;
 
 /// Bytes of which addresses and strides must be multiples.
 const ALIGNMENT: usize = 16;
+/// Most bytes from the beginning of an FP8 cache to its end: the kernel keeps places of tokens in 32 bits, in units of 16 bytes.
+const FP8_SPAN: i128 = 1 << 36;
 /// First stride, in bytes, that TMA cannot express.
 const STRIDE_LIMIT: u64 = 1 << 40;
 
@@ -34,6 +36,8 @@ fn check_selection(names: [&'static str; 3], selection: &Selection<'_>) -> Resul
         // Parts of a token are aligned wherever its block is.
         check::alignment(cache_name, kv_cache.address(), ALIGNMENT)?;
         stride(cache_name, "blocks", kv_cache.strides()[0])?;
+        let span = kv_cache.shape()[0] as i128 * kv_cache.strides()[0] as i128;
+        check::range(cache_name, span, 0, FP8_SPAN)?;
     } else {
         vectors(cache_name, &["blocks", "block_size", "h_k", "d_qk"], kv_cache)?;
     }

@@ -12,20 +12,14 @@
 //! | 288–383 | three warps, the *converter*: makes 16-bit tiles of codes and scales; before that, writes the results of query tokens with empty lists |
 
 use crate::cache::fp8::{Format, Paged584, Token656};
-use crate::decode::dense::config as dense;
 use crate::decode::dense::config::{D_ROPE, LEFT_TILES, STAGES, TILE};
 pub use crate::decode::dense_fp8::config::{
-    CONVERTER, CONVERTER_GROUP, CONVERTER_WARP, CONVERTER_WARPS,
+    CONSUMER_REGISTERS, CONVERTER, CONVERTER_GROUP, CONVERTER_REGISTERS, CONVERTER_WARP,
+    CONVERTER_WARPS,
 };
 use crate::decode::sparse::config as sparse;
 pub use crate::decode::sparse::config::{LEFT_LANDED, MASK_BYTES, MASKS, RIGHT_LANDED};
 use crate::tile::swizzle::CHUNK_BYTES;
-
-/// Registers per thread of producer and converter after they have given the rest away: the producer holds where 64 tokens are,
-/// and where in two lists it is.
-pub const CONVERTER_REGISTERS: u32 = 72;
-/// Registers per thread of the left and right warpgroups.
-pub const CONSUMER_REGISTERS: u32 = 216;
 
 /// Codes of a row of a tile.
 pub const TILE_CODES: u32 = 64;
@@ -68,10 +62,6 @@ pub const SHARED_BYTES: u32 = SCALES + STAGES * SCALE_BYTES;
 
 const _: () =
     assert!(SHARED_BYTES <= 232_448, "a CTA on sm_90 has at most 227 KB of shared memory");
-const _: () = assert!(
-    CONVERTER_REGISTERS + 2 * CONSUMER_REGISTERS <= 3 * dense::LAUNCH_REGISTERS,
-    "setmaxnreg hands out no more than the launch brought"
-);
 const _: () = {
     assert!(Token656::TILES == sparse::tiles(576) && Token656::RIGHT_CODE_TILES == 4);
     assert!(Paged584::TILES == sparse::tiles(512) && Paged584::RIGHT_CODE_TILES == 3);

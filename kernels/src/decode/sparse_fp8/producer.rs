@@ -70,7 +70,7 @@ pub unsafe fn run<F: Codes>(
 unsafe fn indices(lists: &Lists, block: u32) -> [i32; 2] {
     let section = lists.section(block);
     // SAFETY: a list of the query token.
-    unsafe { [section.index(special::lane()), section.index(special::lane() + 32)] }
+    unsafe { [section.load(special::lane()), section.load(special::lane() + 32)] }
 }
 
 /// Issues the copies of a block in two units, each with its header when its place in the ring is free.

@@ -11,13 +11,17 @@ use crate::tile::swizzle::{self, CHUNK_BYTES, ROW_BYTES, ROW_CHUNKS};
 
 /// What the swizzle of a row and that of the fourth behind it differ in.
 const ATOM_HALF: u32 = 4 * CHUNK_BYTES;
+/// Of what tokens begin at multiples.
+const UNIT: u64 = CHUNK_BYTES as u64;
 /// Tokens that a lane knows about: the one of its number, and the one 32 behind it.
 const PER_LANE: usize = TILE as usize / 32;
 
 /// Where the 64 tokens of a block are.
 pub struct Rows {
-    /// Addresses of the lane's tokens; of the first of the cache for those that do not count.
-    tokens: [u64; PER_LANE],
+    /// Address of the cache.
+    cache: u64,
+    /// Where the lane's tokens are in it, in units of 16 bytes, in which 2^32 are 64 GiB; 0 for those that do not count.
+    tokens: [u32; PER_LANE],
     /// Addresses of their scales.
     scales: [u64; PER_LANE],
     /// Which of all tokens count, a bit for each; the same in all lanes.
@@ -25,19 +29,22 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Those that `indices` name, the lane's two.
+    /// Those that `indices` name, what [`Section::load`] gave for the lane's two.
     ///
     /// All lanes of the warp call it, converged.
     #[inline(always)]
     pub fn new<F: Codes>(section: &Section, indices: [i32; PER_LANE]) -> Self {
-        let mut rows = Self { tokens: [0; 2], scales: [0; 2], mask: [0; 2] };
+        let mut rows =
+            Self { cache: section.cache(), tokens: [0; 2], scales: [0; 2], mask: [0; 2] };
         let first_scales = F::FORMAT.scales(u64::from(section.block_size()));
         seq!(HALF in 0..2 {
-            let (block, place) = section.place(indices[HALF]);
+            let index = section.counted(special::lane() + 32 * HALF, indices[HALF]);
+            let (block, place) = section.place(index);
             let place = u64::from(place);
-            rows.tokens[HALF] = block + place * u64::from(F::LAYOUT.token_stride);
+            let token = block + place * u64::from(F::LAYOUT.token_stride);
+            rows.tokens[HALF] = ((token - rows.cache) / UNIT) as u32;
             rows.scales[HALF] = block + first_scales + place * u64::from(F::LAYOUT.scale_stride);
-            rows.mask[HALF] = warp::ballot(section.names(indices[HALF]));
+            rows.mask[HALF] = warp::ballot(section.names(index));
         });
         rows
     }
@@ -55,23 +62,26 @@ impl Rows {
     }
 
     /// Issues the copies of the codes of `count` tiles, at most four, from the token's tile `first` on, to `to`, tile by tile.
-    /// An instruction copies of two tokens, next to each other, up to 256 bytes each; eight lanes write to all banks.
+    /// An instruction copies of eight tokens what becomes the row of a tile, 64 bytes, and writes to all banks; those that
+    /// follow take the bytes behind, for which an address is worked out once.
     ///
     /// # Safety
     /// All lanes of the warp call it, converged; the place is free.
     #[inline(always)]
     pub unsafe fn copy_codes(&self, first: u32, count: u32, to: u32) {
         let lane = lane();
-        let (tile, token, piece) = (lane / 8, lane / ROW_PIECES % 2, lane % ROW_PIECES);
-        let from = u64::from((first + tile) * TILE_CODES + piece * CHUNK_BYTES);
-        let to = to + tile * TILE_CODE_BYTES + token * TILE_CODES + piece * CHUNK_BYTES;
-        let to = registers::opaque(to);
-        seq!(I in 0..32 {
-            let (address, bytes) = self.token::<{ I / 16 }>(token, I % 16 * 2);
-            if count == 4 || tile < count {
-                // SAFETY: codes of a token, 16-byte aligned, and their place.
-                unsafe { copy(to + I * 2 * TILE_CODES, address + from, bytes) };
-            }
+        let (token, piece) = (lane / ROW_PIECES, lane % ROW_PIECES);
+        let from = u64::from(first * TILE_CODES + piece * CHUNK_BYTES);
+        let to = registers::opaque(to + lane * CHUNK_BYTES);
+        seq!(I in 0..8 {
+            let (address, bytes) = self.token::<{ I / 4 }>(token, I % 4 * 8);
+            seq!(T in 0..4 {
+                if T < count {
+                    let place = to + I * 8 * TILE_CODES + T * TILE_CODE_BYTES;
+                    // SAFETY: codes of a token, 16-byte aligned, and their place.
+                    unsafe { copy(place, address + from + u64::from(T * TILE_CODES), bytes) };
+                }
+            });
         });
     }
 
@@ -119,10 +129,9 @@ impl Rows {
     /// lanes call it, converged.
     #[inline(always)]
     fn token<const HALF: usize>(&self, token: u32, further: u32) -> (u64, u32) {
-        let (low, high) = (self.tokens[HALF] as u32, (self.tokens[HALF] >> 32) as u32);
-        let [low, high] = [low, high].map(|word| warp::broadcast(word, token + further));
+        let offset = warp::broadcast(self.tokens[HALF], token + further);
         let counts = self.mask[HALF] >> token >> further & 1;
-        (u64::from(high) << 32 | u64::from(low), 16 * counts)
+        (self.cache + UNIT * u64::from(offset), 16 * counts)
     }
 }
 
