@@ -10,6 +10,7 @@ mod planner;
 mod poison;
 pub mod products;
 pub mod refusals;
+pub mod sparse;
 mod threads;
 mod variants;
 
@@ -58,6 +59,9 @@ pub const EVERY_DEVICE: &[Check] = &[
     Check { name: "fp8-gather", run: fp8::gathered_rows },
     Check { name: "fp8-copy-blocks", run: fp8::copied_blocks },
     Check { name: "fp8-decode", run: fp8::decoded },
+    Check { name: "sparse", run: sparse::attended },
+    Check { name: "sparse-second-cache", run: sparse::second_caches },
+    Check { name: "sparse-refusals", run: sparse::refused },
     Check { name: "gemm", run: products::small },
     Check { name: "absorb", run: products::absorbed },
     Check { name: "expand", run: products::expanded },
@@ -83,6 +87,9 @@ pub const GPU: &[Check] = &[
     Check { name: "layer-graph", run: layers::replayed_steps },
     Check { name: "layer-allocates-nothing", run: layers::allocations },
     Check { name: "layer-model-sizes", run: layers::model_sizes },
+    Check { name: "sparse-graph", run: sparse::gpu::replayed },
+    Check { name: "sparse-allocates-nothing", run: sparse::gpu::allocations },
+    Check { name: "sparse-model-sizes", run: sparse::gpu::model_sizes },
     Check { name: "far-pool", run: far_pool::beyond_two_billion_elements },
 ];
 
@@ -90,4 +97,4 @@ pub const GPU: &[Check] = &[
 /// down, and keeps a copy of all memory.
 #[cfg(feature = "gpu")]
 pub const NOT_SMALL: &[&str] =
-    &["out-of-memory", "decode-host-time", "far-pool", "layer-model-sizes"];
+    &["out-of-memory", "decode-host-time", "far-pool", "layer-model-sizes", "sparse-model-sizes"];

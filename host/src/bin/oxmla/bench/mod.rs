@@ -22,6 +22,8 @@ mod nvml;
 mod record;
 mod report;
 #[cfg(feature = "cuda")]
+mod sparse;
+#[cfg(feature = "cuda")]
 mod step;
 mod suite;
 mod timing;
@@ -87,6 +89,9 @@ enum Command {
     /// Measure how long the matrix products of a layer take
     #[cfg(feature = "cuda")]
     Gemm(gemm::Args),
+    /// Measure sparse decode and sparse prefill
+    #[cfg(feature = "cuda")]
+    Sparse(sparse::Args),
     /// Measure one decode step of a stack of DeepSeek-V3's attention layers, and what it is made of
     #[cfg(feature = "cuda")]
     Step(step::Args),
@@ -145,6 +150,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
         Some(Command::Cache(args)) => cache::run(args, out),
         #[cfg(feature = "cuda")]
         Some(Command::Gemm(args)) => gemm::run(args, out),
+        #[cfg(feature = "cuda")]
+        Some(Command::Sparse(args)) => sparse::run(args, out),
         #[cfg(feature = "cuda")]
         Some(Command::Step(args)) => step::run(args, out),
         _ => run_decode(args, out),

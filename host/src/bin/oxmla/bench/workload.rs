@@ -164,7 +164,7 @@ fn shuffled_table(lengths: &[i32], rng: &mut Rng) -> Result<BlockTable> {
 }
 
 /// Repeats `tile` over the whole buffer: doubles what is there, on the device.
-fn fill(buffer: &mut Buffer, tile: &[u8]) -> Result<()> {
+pub fn fill(buffer: &mut Buffer, tile: &[u8]) -> Result<()> {
     let size = buffer.len_bytes();
     let mut filled = tile.len().min(size);
     buffer.write(0, &tile[..filled])?;
