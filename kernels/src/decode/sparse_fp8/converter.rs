@@ -53,8 +53,8 @@ pub unsafe fn run<E: Element, F: Codes>(shared: u32) {
         loop {
             mbarrier::wait(ring.barrier(shared, LEFT_LANDED), ring.parity);
             if Header::load(ring.header(shared, LEFT_HEADERS)).is_end() {
+                // Both headers came with the left load unit.
                 hand_over(ring.barrier(shared, LEFT_FULL));
-                mbarrier::wait(ring.barrier(shared, RIGHT_LANDED), ring.parity);
                 hand_over(ring.barrier(shared, RIGHT_FULL));
                 return;
             }

@@ -104,7 +104,7 @@ unsafe fn load_block<F: Codes>(rows: &Rows, header: &Header, ring: &Ring, shared
     }
 }
 
-/// Tells converter and warpgroups that no block follows.
+/// Tells converter and warpgroups that no block follows, in the left load unit alone.
 #[inline(always)]
 unsafe fn announce_end(ring: &Ring, shared: u32) {
     // SAFETY: as for `load_block`; nothing is copied. When the right warpgroup has multiplied a block, the left has read its
@@ -115,9 +115,7 @@ unsafe fn announce_end(ring: &Ring, shared: u32) {
             Header::end().store(ring.header(shared, LEFT_HEADERS));
             Header::end().store(ring.header(shared, RIGHT_HEADERS));
             mbarrier::arrive(ring.barrier(shared, LEFT_LANDED));
-            mbarrier::arrive(ring.barrier(shared, RIGHT_LANDED));
         }
         cp_async::arrive(ring.barrier(shared, LEFT_LANDED));
-        cp_async::arrive(ring.barrier(shared, RIGHT_LANDED));
     }
 }
