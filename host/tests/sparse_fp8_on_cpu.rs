@@ -89,7 +89,10 @@ fn attend(
         lse: TensorMut::from_slice(&mut lse, &[QUERIES, HEADS])?,
         softmax_scale: 0.05,
     };
-    sparse_prefill(device, StreamRef::cpu(), args, None)?;
+    let config = SparsePlannerConfig { h_q: HEADS as u32, max_tokens: QUERIES };
+    let planner = SparsePlanner::new(device, config)?;
+    let plan = planner.plan(SparseStep { tokens: QUERIES, topk: TOPK, extra_topk: 3 })?;
+    sparse_decode(&planner, &plan, StreamRef::cpu(), args)?;
     Ok((out, lse.to_vec()))
 }
 

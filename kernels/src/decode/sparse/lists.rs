@@ -130,8 +130,12 @@ impl Section<'_> {
     /// Where the row begins that `index` names; the first row, if it names none.
     #[inline(always)]
     pub fn row(&self, index: i32) -> u64 {
-        let (block, place) = self.place(index);
-        block + u64::from(place) * self.of(|list| list.row_stride)
+        let index = if self.names(index) { index as u32 } else { 0 };
+        // As the launcher promises; and so there is no check of what is divided by.
+        let size = self.of(|list| list.block_size).max(1);
+        self.of(|list| list.rows)
+            + u64::from(index / size) * self.of(|list| list.block_stride)
+            + u64::from(index % size) * self.of(|list| list.row_stride)
     }
 
     /// Where the block begins that has the row that `index` names, and which of its rows that is; the first row, if `index`
