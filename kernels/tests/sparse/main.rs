@@ -36,6 +36,16 @@ fn one_list_of_one_part() {
     }
 }
 
+/// Blocks of which all tokens count, and the rest of a list.
+#[test]
+fn lists_in_which_everything_counts() {
+    for work in [decode(2), Work::Prefill(1)] {
+        let problem = Problem::new([1, 64, 576], 150, work, 2);
+        let in_order = |list: &mut problem::List| list.indices = (50..200).collect();
+        check(&problem.with(in_order), 0, Timing::Random);
+    }
+}
+
 #[test]
 fn any_number_of_indices() {
     for (seed, topk) in [1, 63, 64, 65, 128, 129].into_iter().enumerate() {

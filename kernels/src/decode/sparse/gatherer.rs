@@ -155,7 +155,7 @@ impl Place {
         let source = rows.addresses[R as usize] + u64::from(self.source);
         let bytes = rows.bytes(R);
         seq!(T in 0..9 {
-            if T >= FIRST && T < END {
+            if (FIRST..END).contains(&T) {
                 let (to, from) = (target + T * TILE_BYTES, source + (T * ROW_BYTES) as u64);
                 // SAFETY: a chunk of the tile, and the same of the row.
                 unsafe { cp_async::copy_16(to, from, bytes, W::POLICY) };
