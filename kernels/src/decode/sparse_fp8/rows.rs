@@ -5,7 +5,7 @@ use seq_macro::seq;
 use super::config::*;
 use crate::decode::dense::config::TILE;
 use crate::decode::sparse::lists::Section;
-use crate::ptx::cp_async::{self, Policy};
+use crate::ptx::cp_async;
 use crate::ptx::{registers, special, warp};
 use crate::tile::swizzle::{self, CHUNK_BYTES, ROW_BYTES, ROW_CHUNKS};
 
@@ -145,5 +145,5 @@ fn lane() -> u32 {
 #[inline(always)]
 unsafe fn copy(to: u32, from: u64, bytes: u32) {
     // SAFETY: the caller's promise.
-    unsafe { cp_async::copy_16(to, from, bytes, Policy::NORMAL) };
+    unsafe { cp_async::copy_16(to, from, bytes) };
 }
