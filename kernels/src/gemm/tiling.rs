@@ -103,8 +103,9 @@ pub const fn most_splits(shape: &Shape, width: [u32; 2], multiprocessors: u32) -
 /// - A launch is 2 µs. The output of the last tile comes behind everything: 1.4 ns for each of its rows.
 /// - A multiprocessor multiplies 128 × 64 × n in 4 n cycles at 1.32 GHz: less than its clock, for waits among blocks
 ///   and for the power limit.
-/// - It takes 100 bytes a nanosecond into shared memory, where rows that there are not count as well: zeros come the
-///   same way. All of them take 10,000 bytes from the L2 together, clusters what one of their CTAs loads for all once.
+/// - It takes 100 bytes a nanosecond into shared memory, where rows that there are not count as well: when the cuts were
+///   measured, zeros still came the same way. All of them take 10,000 bytes from the L2 together, clusters what one of
+///   their CTAs loads for all once.
 /// - Memory is read and written at 3,200 bytes a nanosecond, a little faster if all fits into the L2.
 /// - An eighth of what is shorter of memory and the rest does not overlap, and of a block a 64th.
 /// - To share tiles costs 1.6 µs, 15 ns for every CTA, and sums to memory and back at 6,200 bytes a nanosecond.
