@@ -27,6 +27,14 @@ impl Shape {
     pub const fn rows_of_box(&self) -> u32 {
         if self.m < TILE { self.m.next_multiple_of(8) } else { TILE }
     }
+
+    /// Whether `y` is too large to be in the L2 when the next kernel reads it, more than 24 MB of an H100's 50: then it
+    /// should not push out `x` and the weight either.
+    #[must_use]
+    #[inline(always)]
+    pub const fn streams_y(&self) -> bool {
+        self.batch as u64 * self.m as u64 * self.n as u64 > 12 << 20
+    }
 }
 
 /// Parameters of the matrix-product kernels, beside the tensor maps of `x`, `weight` and `y`.

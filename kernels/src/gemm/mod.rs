@@ -103,7 +103,8 @@ mod device {
                 if warp == PRODUCER_WARP {
                     producer::run::<W>(maps, &tiles, params.x_rows, shared);
                 } else {
-                    turn::run::<E>(&params.turns, warp - PRODUCER_WARP - 1);
+                    let streams = params.shape.streams_y();
+                    turn::run::<E>(&params.turns, streams, warp - PRODUCER_WARP - 1);
                 }
             }
             // What the other CTA loads and counts here, it does while this one is there.
