@@ -11,7 +11,7 @@ use crate::cache::{append, copy, gather as rows};
 use crate::decode::dense_fp8::Codes;
 use crate::decode::sparse::abi::SparseParams;
 use crate::decode::sparse::{Decode, Prefill};
-use crate::decode::{dense, dense_fp8, pair, sparse};
+use crate::decode::{dense, dense_fp8, pair, sparse, sparse_fp8};
 use crate::gemm::abi::GemmParams;
 use crate::gemm::{self, Maps, N64, N128, N256, Pair192, Pair256};
 use crate::norm;
@@ -260,6 +260,28 @@ pub unsafe extern "ptx-kernel" fn sparse_decode_512_bf16(_q: TensorMap, params: 
     let q = tensor_map_parameter!("sparse_decode_512_bf16_param_0");
     // SAFETY: the launcher's promise.
     unsafe { sparse::run::<Bf16, Decode, 512>(q, &params) }
+}
+
+/// Sparse decode over an FP8 cache of 656 bytes a token, bf16. Grid (tiles, parts).
+///
+/// # Safety
+/// The launch follows `launch::SPARSE_FP8_656_DECODE_BF16`; else as for [`sparse_decode_576_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn sparse_fp8_656_decode_bf16(_q: TensorMap, params: SparseParams) {
+    let q = tensor_map_parameter!("sparse_fp8_656_decode_bf16_param_0");
+    // SAFETY: the launcher's promise.
+    unsafe { sparse_fp8::run::<Bf16, Token656, 576>(q, &params) }
+}
+
+/// Sparse decode over an FP8 cache of 584 bytes a token, bf16. Grid (tiles, parts).
+///
+/// # Safety
+/// The launch follows `launch::SPARSE_FP8_584_DECODE_BF16`; else as for [`sparse_decode_512_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn sparse_fp8_584_decode_bf16(_q: TensorMap, params: SparseParams) {
+    let q = tensor_map_parameter!("sparse_fp8_584_decode_bf16_param_0");
+    // SAFETY: the launcher's promise.
+    unsafe { sparse_fp8::run::<Bf16, Paged584, 512>(q, &params) }
 }
 
 /// Sparse prefill, bf16, queries of 576 dimensions. Grid (tiles, parts).

@@ -2,7 +2,7 @@
 //! launch bounds) and what the host passes to the driver. One table, so that the two never disagree.
 
 use crate::cache::{self, copy};
-use crate::decode::{dense, dense_fp8, pair, sparse};
+use crate::decode::{dense, dense_fp8, pair, sparse, sparse_fp8};
 use crate::{gemm, norm};
 
 /// What a kernel needs from its launch.
@@ -45,6 +45,10 @@ const fn sparse(name: &'static str) -> Kernel {
     Kernel { tensor_maps: 1, shared_bytes: sparse::config::SHARED_BYTES, ..dense(name) }
 }
 
+const fn sparse_fp8(name: &'static str) -> Kernel {
+    Kernel { shared_bytes: sparse_fp8::config::SHARED_BYTES, ..sparse(name) }
+}
+
 const fn gemm(name: &'static str, cluster: u32) -> Kernel {
     Kernel {
         name,
@@ -77,6 +81,10 @@ pub const PAIR_DECODE_F16: Kernel = pair("pair_decode_f16");
 pub const SPARSE_DECODE_576_BF16: Kernel = sparse("sparse_decode_576_bf16");
 /// Sparse decode over a bf16 cache, queries of 512 dimensions.
 pub const SPARSE_DECODE_512_BF16: Kernel = sparse("sparse_decode_512_bf16");
+/// Sparse decode over an FP8 cache of 656 bytes a token.
+pub const SPARSE_FP8_656_DECODE_BF16: Kernel = sparse_fp8("sparse_fp8_656_decode_bf16");
+/// Sparse decode over an FP8 cache of 584 bytes a token.
+pub const SPARSE_FP8_584_DECODE_BF16: Kernel = sparse_fp8("sparse_fp8_584_decode_bf16");
 /// Sparse prefill over a bf16 cache, queries of 576 dimensions.
 pub const SPARSE_PREFILL_576_BF16: Kernel = sparse("sparse_prefill_576_bf16");
 /// Sparse prefill over a bf16 cache, queries of 512 dimensions.
@@ -156,6 +164,8 @@ pub const KERNELS: &[Kernel] = &[
     PAIR_DECODE_F16,
     SPARSE_DECODE_576_BF16,
     SPARSE_DECODE_512_BF16,
+    SPARSE_FP8_656_DECODE_BF16,
+    SPARSE_FP8_584_DECODE_BF16,
     SPARSE_PREFILL_576_BF16,
     SPARSE_PREFILL_512_BF16,
     DENSE_DECODE_LIMITED_BF16,

@@ -38,11 +38,7 @@ impl CacheFormat {
         }
         check::rank(ARG, kv_cache.shape(), 4)?;
         let got = kv_cache.shape()[3];
-        [Fp8Format::Token656, Fp8Format::Paged584]
-            .into_iter()
-            .find(|format| format.bytes_per_token() as usize == got)
-            .map(Self::Fp8)
-            .ok_or(Error::UnknownFormat { arg: ARG, got })
+        Fp8Format::of_width(got).map(Self::Fp8).ok_or(Error::UnknownFormat { arg: ARG, got })
     }
 
     /// Type of the elements of a cache as a tensor.
@@ -106,7 +102,8 @@ impl CacheLayout {
     /// Blocks of `block_size` tokens of a model with one KV head, in an FP8 format.
     ///
     /// [`append`](super::append()), [`gather`](super::gather()) and [`copy_blocks`](super::copy_blocks()) take such a
-    /// cache; [`decode`](crate::decode()) takes [`Fp8Format::Token656`] with bf16 queries.
+    /// cache; [`decode`](crate::decode()) takes [`Fp8Format::Token656`], and
+    /// [`sparse_decode`](crate::sparse_decode()) both.
     ///
     /// # Errors
     /// [`Error::UnsupportedBlockSize`] if a block is not of 64 tokens.

@@ -46,6 +46,8 @@ pub(crate) struct Problem {
     pub topk: usize,
     /// Indices of a query token into the second cache.
     pub extra_topk: usize,
+    /// What a token is in the caches.
+    pub format: CacheFormat,
 }
 
 /// Refuses tensors that do not fit together, or are not on the device.
@@ -67,9 +69,9 @@ pub(super) fn check(
     check::range("tokens", tokens as i128, 0, MOST)?;
     check::range("h_q", h_q as i128, 1, MOST)?;
 
-    let format = check_selection(device, &MAIN, selection, tokens, d_qk)?;
+    let format = check_selection(here, &MAIN, selection, tokens, d_qk)?;
     if let Some(extra) = extra {
-        let other = check_selection(device, &EXTRA, extra, tokens, d_qk)?;
+        let other = check_selection(here, &EXTRA, extra, tokens, d_qk)?;
         check::dtype(EXTRA.kv_cache, other.dtype(), format.dtype())?;
     }
     let topk = |selection: &Selection<'_>| selection.indices.shape()[1];
@@ -90,20 +92,19 @@ pub(super) fn check(
     if !softmax_scale.is_finite() || *softmax_scale <= 0.0 {
         return Err(Error::InvalidScale { got: *softmax_scale });
     }
-    Ok(Problem { tokens, h_q, d_qk, topk, extra_topk })
+    Ok(Problem { tokens, h_q, d_qk, topk, extra_topk, format })
 }
 
 /// A cache, indices into it, and how many of them count.
 fn check_selection(
-    device: &Device,
+    here: Location,
     names: &Names,
     selection: &Selection<'_>,
     tokens: usize,
     d_qk: usize,
 ) -> Result<CacheFormat> {
     let Selection { kv_cache, indices, lengths } = selection;
-    let format = check_cache(device, names.kv_cache, kv_cache, d_qk)?;
-    let here = device.location();
+    let format = check_cache(here, names.kv_cache, kv_cache, d_qk)?;
     tensor(names.indices, indices, here, DType::I32)?;
     check::rank(names.indices, indices.shape(), 2)?;
     check::axis(names.indices, "tokens", indices.shape()[0], tokens)?;
@@ -117,12 +118,11 @@ fn check_selection(
 
 /// The format of a cache that queries of `d_qk` dimensions fit.
 fn check_cache(
-    device: &Device,
+    here: Location,
     arg: &'static str,
     kv_cache: &TensorRef<'_>,
     d_qk: usize,
 ) -> Result<CacheFormat> {
-    let here = device.location();
     check::location(arg, kv_cache.location(), here)?;
     check::rank(arg, kv_cache.shape(), 4)?;
     check::range("blocks", kv_cache.shape()[0] as i128, 0, i32::MAX)?;
@@ -130,13 +130,13 @@ fn check_cache(
     check::axis(arg, "h_k", kv_cache.shape()[2], 1)?;
     let width = kv_cache.shape()[3];
     if kv_cache.dtype() == DType::U8 {
-        let formats = [Fp8Format::Token656, Fp8Format::Paged584];
-        let known = formats.iter().any(|format| format.bytes_per_token() as usize == width);
-        if !known {
-            return Err(Error::UnknownFormat { arg, got: width });
-        }
-        let operation = "sparse attention over an FP8 cache";
-        return Err(Error::NoKernel { operation, device: device.name().to_owned() });
+        let format = Fp8Format::of_width(width).ok_or(Error::UnknownFormat { arg, got: width })?;
+        let format = CacheFormat::Fp8(format);
+        check::axis("q", "d_qk", d_qk, format.d_qk())?;
+        // Where the parts of a token are is the format's to say: only blocks may have gaps between them.
+        check::stride(arg, "bytes of a token", kv_cache.strides()[3], 1)?;
+        check::stride(arg, "block_size", kv_cache.strides()[1], width)?;
+        return Ok(format);
     }
     tensor(arg, kv_cache, here, DType::Bf16)?;
     check::axis(arg, "d_qk", width, d_qk)?;

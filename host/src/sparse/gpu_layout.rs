@@ -3,11 +3,14 @@
 
 use super::{Selection, SparseAttention};
 use crate::check;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::tensor::TensorRef;
 
 /// Bytes of which addresses and strides must be multiples.
 const ALIGNMENT: usize = 16;
+/// Most bytes from the beginning of an FP8 cache to its end: the kernel keeps places of tokens in 32 bits, in units of 16 bytes.
+const FP8_SPAN: i128 = 1 << 36;
 /// First stride, in bytes, that TMA cannot express.
 const STRIDE_LIMIT: u64 = 1 << 40;
 
@@ -29,7 +32,15 @@ pub fn check(args: &SparseAttention<'_>) -> Result<()> {
 fn check_selection(names: [&'static str; 3], selection: &Selection<'_>) -> Result<()> {
     let [cache_name, indices_name, lengths_name] = names;
     let Selection { kv_cache, indices, lengths } = selection;
-    vectors(cache_name, &["blocks", "block_size", "h_k", "d_qk"], kv_cache)?;
+    if kv_cache.dtype() == DType::U8 {
+        // Parts of a token are aligned wherever its block is.
+        check::alignment(cache_name, kv_cache.address(), ALIGNMENT)?;
+        stride(cache_name, "blocks", kv_cache.strides()[0])?;
+        let span = kv_cache.shape()[0] as i128 * kv_cache.strides()[0] as i128;
+        check::range(cache_name, span, 0, FP8_SPAN)?;
+    } else {
+        vectors(cache_name, &["blocks", "block_size", "h_k", "d_qk"], kv_cache)?;
+    }
     check::stride(indices_name, "topk", indices.strides()[1], 1)?;
     match lengths {
         Some(lengths) => check::stride(lengths_name, "tokens", lengths.strides()[0], 1),
@@ -43,14 +54,18 @@ fn vectors(arg: &'static str, axes: &[&'static str], tensor: &TensorRef<'_>) -> 
     let (strides, last) = (tensor.strides(), axes.len() - 1);
     check::stride(arg, axes[last], strides[last], 1)?;
     for (&axis, &stride) in axes.iter().zip(&strides[..last]) {
-        let bytes = stride as u64 * tensor.dtype().size() as u64;
-        if !bytes.is_multiple_of(ALIGNMENT as u64) {
-            let (required, got) = (ALIGNMENT, bytes);
-            return Err(Error::MisalignedStride { arg, axis, required, got });
-        }
-        check::range(arg, i128::from(bytes), 0, i128::from(STRIDE_LIMIT) - 1)?;
+        self::stride(arg, axis, stride * tensor.dtype().size())?;
     }
     Ok(())
+}
+
+/// A stride of whole vectors, in bytes.
+fn stride(arg: &'static str, axis: &'static str, bytes: usize) -> Result<()> {
+    if !bytes.is_multiple_of(ALIGNMENT) {
+        let (required, got) = (ALIGNMENT, bytes as u64);
+        return Err(Error::MisalignedStride { arg, axis, required, got });
+    }
+    check::range(arg, bytes as i128, 0, i128::from(STRIDE_LIMIT) - 1)
 }
 
 #[cfg(test)]

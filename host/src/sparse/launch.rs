@@ -7,6 +7,7 @@ use oxmla_kernels::decode::sparse::abi::{List, SparseParams};
 
 use super::{CachedRows, Selection, SparseAttention, SparsePlan, SparsePlanner};
 use crate::backend::cuda::{self, CudaDevice, SparseKernel, SparseLaunch};
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::stream::StreamRef;
 use crate::tensor::TensorMut;
@@ -28,7 +29,9 @@ pub fn decode(
         ..params.decode
     };
     let params = SparseParams { decode, ..params };
-    launch(device, stream, SparseKernel::Decode, args, &params)
+    let is_fp8 = args.selection.kv_cache.dtype() == DType::U8;
+    let kernel = if is_fp8 { SparseKernel::DecodeFp8 } else { SparseKernel::Decode };
+    launch(device, stream, kernel, args, &params)
 }
 
 /// Starts the kernel of a prefill: as many CTAs as there is room for, if there are as many query tokens.

@@ -24,8 +24,9 @@ pub use planner::{SparsePlan, SparsePlanner, SparsePlannerConfig, SparseStep};
 use crate::backend::cpu;
 #[cfg(feature = "sim")]
 use crate::backend::sim;
+use crate::cache::CacheFormat;
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::stream::StreamRef;
 use crate::tensor::{TensorMut, TensorRef};
 
@@ -33,7 +34,10 @@ use crate::tensor::{TensorMut, TensorRef};
 #[derive(Clone, Copy, Debug)]
 pub struct Selection<'a> {
     /// The cache, bf16: `[blocks, block_size, 1, d_qk]`, of blocks of any size; an array of rows is one block,
-    /// `[1, rows, 1, d_qk]`. Rows that no index names may hold anything, NaN included.
+    /// `[1, rows, 1, d_qk]`. Or bytes of an FP8 format, whose elements count as [`gather`](crate::cache::gather()) gives
+    /// them in bf16: `[blocks, block_size, 1, 656]` for queries of 576 dimensions, `[blocks, block_size, 1, 584]` for
+    /// those of 512, each block as [`Fp8Format`](crate::cache::Fp8Format) has one of 64 tokens. Rows that no index names
+    /// may hold anything, NaN included.
     pub kv_cache: TensorRef<'a>,
     /// Which of its tokens each query token attends to: `[tokens, topk] i32`, `block · block_size + offset`. An index
     /// that is negative, or that no token of the cache has, names nothing; a token that is named twice counts twice.
@@ -72,7 +76,7 @@ pub struct SparseAttention<'a> {
 /// lengths that change. The tensors must stay until the stream has done the work.
 ///
 /// A GPU follows strides as far as its loads can: the innermost axes of `q`, `out`, caches and indices contiguous, also
-/// lengths and sink; addresses of `q`, `out` and caches and all their strides multiples of 16 bytes. The CPU follows any,
+/// lengths and sink; addresses of `q`, `out` and caches and all their strides multiples of 16 bytes, but for that from token to token of an FP8 cache. The CPU follows any,
 /// and so does the simulator.
 ///
 /// # Errors
@@ -81,8 +85,7 @@ pub struct SparseAttention<'a> {
 /// - [`DTypeMismatch`](crate::Error::DTypeMismatch), [`RankMismatch`](crate::Error::RankMismatch),
 ///   [`ShapeMismatch`](crate::Error::ShapeMismatch) if a tensor is not what its field says, or is not of the plan;
 ///   [`UnsupportedQueryWidth`](crate::Error::UnsupportedQueryWidth).
-/// - [`UnknownFormat`](crate::Error::UnknownFormat) if a cache is of bytes, and a token has neither 656 nor 584;
-///   [`NoKernel`](crate::Error::NoKernel) if it has.
+/// - [`UnknownFormat`](crate::Error::UnknownFormat) if a cache is of bytes, and a token has neither 656 nor 584.
 /// - [`OutOfRange`](crate::Error::OutOfRange) if there are more tokens, heads or indices than kernels can count.
 /// - [`Misaligned`](crate::Error::Misaligned), [`MisalignedStride`](crate::Error::MisalignedStride),
 ///   [`StrideMismatch`](crate::Error::StrideMismatch), [`OutOfRange`](crate::Error::OutOfRange) if the device cannot follow
@@ -119,7 +122,8 @@ pub fn sparse_decode(
 /// Else as [`sparse_decode`].
 ///
 /// # Errors
-/// As for [`sparse_decode`].
+/// As for [`sparse_decode`]; [`NoKernel`](crate::Error::NoKernel) over an FP8 cache, of which
+/// [`gather`](crate::cache::gather()) makes bf16 rows.
 pub fn sparse_prefill(
     device: &Device,
     stream: StreamRef<'_>,
@@ -128,6 +132,10 @@ pub fn sparse_prefill(
 ) -> Result<()> {
     let max_logits = max_logits.as_ref();
     let problem = checks::check(device, stream, &args, max_logits)?;
+    if let CacheFormat::Fp8(_) = problem.format {
+        let operation = "sparse prefill over an FP8 cache";
+        return Err(Error::NoKernel { operation, device: device.name().to_owned() });
+    }
     match device {
         Device::Cpu(backend) => cpu::sparse::attend(*backend, &problem, &args, max_logits),
         #[cfg(feature = "sim")]

@@ -1,7 +1,7 @@
 //! Decode attention: few query tokens per request, against everything the request has cached.
 //!
 //! `schedule` divides the cached tokens among CTAs, `walk` follows it on the device; `dense` computes each
-//! piece, `dense_fp8` does so over a cache in FP8, `sparse` over tokens that lists name; `merge` brings the pieces of requests together that were split, at the end of the same kernel.
+//! piece, `dense_fp8` does so over a cache in FP8, `sparse` over tokens that lists name, `sparse_fp8` both; `merge` brings the pieces of requests together that were split, at the end of the same kernel.
 
 use crate::abi::Rows;
 
@@ -11,6 +11,7 @@ pub mod merge;
 pub mod pair;
 pub mod schedule;
 pub mod sparse;
+pub mod sparse_fp8;
 
 /// The kernels for dense decode. Both take the same parameters, and compute the same but for the order of additions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

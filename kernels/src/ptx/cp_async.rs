@@ -1,4 +1,4 @@
-//! Copies of 16 bytes by each thread. PTX ISA: Data Movement, `cp.async`; Parallel Synchronization,
+//! Copies of 16 or 8 bytes by each thread. PTX ISA: Data Movement, `cp.async`; Parallel Synchronization,
 //! `cp.async.mbarrier.arrive`.
 //!
 //! They write through the generic proxy: before `wgmma` reads what they wrote, somebody who has waited for them executes
@@ -30,6 +30,23 @@ pub unsafe fn copy_16(destination: u32, source: u64, bytes: u32, policy: Policy)
         asm!(
             "cp.async.cg.shared.global.L2::cache_hint.L2::256B [{}], [{}], 16, {}, {};",
             in(reg32) destination, in(reg64) source, in(reg32) bytes, in(reg64) policy.0,
+            options(nostack)
+        )
+    };
+}
+
+/// `cp.async.ca.shared.global`: 8 bytes, of which those from `bytes` on are zero and not read; through L1, past which only
+/// 16 go.
+///
+/// # Safety
+/// As for [`copy_16`], with 8 in the place of 16.
+#[inline(always)]
+pub unsafe fn copy_8(destination: u32, source: u64, bytes: u32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "cp.async.ca.shared.global [{}], [{}], 8, {};",
+            in(reg32) destination, in(reg64) source, in(reg32) bytes,
             options(nostack)
         )
     };

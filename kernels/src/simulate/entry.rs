@@ -12,7 +12,7 @@ use crate::cache::{append, copy, gather as rows};
 use crate::decode::dense_fp8::Codes;
 use crate::decode::sparse::abi::SparseParams;
 use crate::decode::sparse::{Decode, Prefill};
-use crate::decode::{dense, dense_fp8, pair, sparse};
+use crate::decode::{dense, dense_fp8, pair, sparse, sparse_fp8};
 use crate::gemm::abi::GemmParams;
 use crate::gemm::{self, Maps, N64, N128, N256, Pair192, Pair256};
 use crate::norm;
@@ -110,6 +110,18 @@ pub fn sparse_decode_576_bf16(q: u64, params: &SparseParams) {
 pub fn sparse_decode_512_bf16(q: u64, params: &SparseParams) {
     // SAFETY: the machine checks every access.
     unsafe { sparse::run::<Bf16, Decode, 512>(TensorMapAddress(q), params) }
+}
+
+/// `sparse_fp8_656_decode_bf16`. Grid (tiles, parts).
+pub fn sparse_fp8_656_decode_bf16(q: u64, params: &SparseParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { sparse_fp8::run::<Bf16, Token656, 576>(TensorMapAddress(q), params) }
+}
+
+/// `sparse_fp8_584_decode_bf16`. Grid (tiles, parts).
+pub fn sparse_fp8_584_decode_bf16(q: u64, params: &SparseParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { sparse_fp8::run::<Bf16, Paged584, 512>(TensorMapAddress(q), params) }
 }
 
 /// `sparse_prefill_576_bf16`. Grid (tiles, parts).

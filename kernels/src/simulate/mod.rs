@@ -18,5 +18,5 @@ pub use cached::CachedTokens;
 pub use gemm::{Gemm, Strides, TurnedRows};
 pub use norm::NormRows;
 pub use oxmla_simt::{Launch, Timing};
-pub use sparse::{Listed, SparseStep, SparseWork};
+pub use sparse::{Listed, SparseCache, SparseStep, SparseWork};
 pub use step::{DenseDecode, ElementType, Error};

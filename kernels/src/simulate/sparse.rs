@@ -7,21 +7,32 @@ use oxmla_simt::{Launch, Memory, Swizzle, TensorMap, Trace};
 use super::entry;
 use super::step::{Error, dense_buffers, geometry};
 use crate::abi::{Cut, DenseDecodeParams, Reach, Rows};
+use crate::cache::fp8::Fp8Format;
 use crate::decode::dense::config;
 use crate::decode::schedule::{self, Schedule};
 use crate::decode::sparse::abi::{List, SparseParams, listed_tokens};
 use crate::launch::{self, Kernel};
 
+/// A cache, 16-byte aligned: blocks with gaps between them, if the stride says so.
+#[derive(Clone, Copy, Debug)]
+pub enum SparseCache<'a> {
+    /// bf16 by its bits.
+    Elements(&'a [u16]),
+    /// Bytes of an FP8 format.
+    Fp8(Fp8Format, &'a [u8]),
+}
+
 /// A cache, and for each query token a list of its tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Listed<'a> {
-    /// bf16 by its bits, 16-byte aligned: blocks with gaps between them, if the stride says so.
-    pub cache: &'a [u16],
+    /// The cache.
+    pub cache: SparseCache<'a>,
     /// Tokens of a block.
     pub block_size: u32,
     /// Blocks.
     pub blocks: u32,
-    /// From one block to the next, and from one token of a block to the next, in elements: multiples of 8.
+    /// From one block to the next, and from one token of a block to the next, in elements: multiples of 16 bytes. Where
+    /// the parts of a token are in an FP8 cache is the format's to say.
     pub strides: [usize; 2],
     /// `[tokens, topk]`.
     pub indices: &'a [i32],
@@ -143,6 +154,18 @@ impl SparseStep<'_> {
 
     /// Its geometry and its entry point.
     fn kernel(&self) -> (Kernel, fn(u64, &SparseParams)) {
+        if let (SparseWork::Decode { .. }, SparseCache::Fp8(format, _)) =
+            (&self.work, self.list.cache)
+        {
+            return match format {
+                Fp8Format::Token656 => {
+                    (launch::SPARSE_FP8_656_DECODE_BF16, entry::sparse_fp8_656_decode_bf16)
+                }
+                Fp8Format::Paged584 => {
+                    (launch::SPARSE_FP8_584_DECODE_BF16, entry::sparse_fp8_584_decode_bf16)
+                }
+            };
+        }
         match (&self.work, self.d_qk) {
             (SparseWork::Decode { .. }, 512) => {
                 (launch::SPARSE_DECODE_512_BF16, entry::sparse_decode_512_bf16)
@@ -169,10 +192,19 @@ impl SparseStep<'_> {
         let lengths = |list: &Listed| list.lengths.map_or(tokens, <[i32]>::len);
         let ragged = |list: &Listed| list.indices.len() % tokens.max(1);
         let extra = self.extra.as_ref();
+        let is_fp8 = |list: &Listed| matches!(list.cache, SparseCache::Fp8(..));
+        let fp8 =
+            [Some(&self.list), extra].into_iter().flatten().filter(|list| is_fp8(list)).count();
+        let caches = match self.work {
+            SparseWork::Decode { .. } => 1 + usize::from(extra.is_some()),
+            SparseWork::Prefill { .. } => 0,
+        };
         let expectations = [
             ("tokens", tokens.max(1), tokens),
             ("h_q", h_q.max(1), h_q),
-            ("d_qk", if d_qk == 512 { 512 } else { 576 }, d_qk),
+            ("d_qk", self.list.cache.d_qk(d_qk), d_qk),
+            ("extra d_qk", extra.map_or(d_qk, |extra| extra.cache.d_qk(d_qk)), d_qk),
+            ("FP8 caches", if is_fp8(&self.list) { caches } else { 0 }, fp8),
             ("parts", parts.max(1) as usize, parts as usize),
             ("q", rows * d_qk, self.q.len()),
             ("out", rows * config::D_LATENT as usize, self.out.len()),
@@ -191,6 +223,17 @@ impl SparseStep<'_> {
     }
 }
 
+impl SparseCache<'_> {
+    /// The dimensions of queries that it fits: `wanted`, if it can be.
+    fn d_qk(&self, wanted: usize) -> usize {
+        match self {
+            Self::Elements(_) if wanted == 512 => 512,
+            Self::Elements(_) | Self::Fp8(Fp8Format::Token656, _) => 576,
+            Self::Fp8(Fp8Format::Paged584, _) => 512,
+        }
+    }
+}
+
 impl<'a> Listed<'a> {
     fn topk(&self, tokens: u32) -> u32 {
         self.indices.len() as u32 / tokens
@@ -205,10 +248,14 @@ impl<'a> Listed<'a> {
     /// Lets kernels read it.
     fn register(&self, memory: &mut Memory<'a>, tokens: u32) -> List {
         let topk = self.topk(tokens);
+        let (rows, element) = match self.cache {
+            SparseCache::Elements(elements) => (memory.read_only(elements), 2),
+            SparseCache::Fp8(_, bytes) => (memory.read_only(bytes), 1),
+        };
         List {
-            rows: memory.read_only(self.cache),
-            block_stride: 2 * self.strides[0] as u64,
-            row_stride: 2 * self.strides[1] as u64,
+            rows,
+            block_stride: element * self.strides[0] as u64,
+            row_stride: element * self.strides[1] as u64,
             indices: memory.read_only(self.indices),
             lengths: self.lengths.map_or(0, |lengths| memory.read_only(lengths)),
             indices_stride: topk.into(),

@@ -16,6 +16,11 @@ pub unsafe fn copy_16(destination: u32, source: u64, bytes: u32, _policy: Policy
 }
 
 #[track_caller]
+pub unsafe fn copy_8(destination: u32, source: u64, bytes: u32) {
+    cp_async::copy(destination, source, 8, bytes);
+}
+
+#[track_caller]
 pub unsafe fn arrive(barrier: u32) {
     cp_async::arrive(barrier);
 }

@@ -20,6 +20,16 @@ fn every_bug_of_sparse_decode_is_found() {
     check(&problems, 10);
 }
 
+#[test]
+fn every_bug_of_sparse_decode_over_fp8_is_found() {
+    let lengths = vec![30, 150, 250, 64, 0, 20];
+    let problems = [
+        Problem::new([6, 16, 576], 250, decode(2), 3).with(|list| list.lengths = Some(lengths)),
+        Problem::new([1, 16, 512], 380, decode(6), 3),
+    ];
+    check(&problems.map(Problem::in_fp8), 10);
+}
+
 /// Nothing is merged: no word of global memory is waited for.
 #[test]
 fn every_bug_of_sparse_prefill_is_found() {

@@ -1,10 +1,11 @@
 //! The sparse kernels, run thread by thread in the SIMT machine and compared with f64.
 
+mod fp8;
 mod injected;
 mod problem;
 
 use oxmla_kernels::abi::Cut;
-use oxmla_kernels::simulate::{Error, Listed, SparseStep, SparseWork};
+use oxmla_kernels::simulate::{Error, Listed, SparseCache, SparseStep, SparseWork};
 use oxmla_simt::Timing;
 use problem::{Outcome, Problem, Work};
 
@@ -133,7 +134,7 @@ fn arguments_are_checked() {
     let (q, cache, indices) = ([0; 576], [0; 576], [0]);
     let (mut out, mut lse) = ([0; 512], [0.0]);
     let mut refused = |change: fn(&mut SparseStep)| {
-        let cache = &cache;
+        let cache = SparseCache::Elements(&cache);
         let strides = [576, 576];
         let mut step = SparseStep {
             tokens: 1,

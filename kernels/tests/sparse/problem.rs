@@ -2,7 +2,7 @@
 
 use half::bf16;
 use oxmla_kernels::abi::Cut;
-use oxmla_kernels::simulate::{Error, Listed, SparseStep, SparseWork};
+use oxmla_kernels::simulate::{Error, Listed, SparseCache, SparseStep, SparseWork};
 use oxmla_simt::{Launch, Trace};
 
 const D_V: usize = 512;
@@ -23,9 +23,11 @@ pub struct Blocks {
 /// A cache, of which everything is NaN that no list names, and lists.
 #[derive(Clone, Debug)]
 pub struct List {
-    cache: Vec<u16>,
-    shape: Blocks,
-    d_qk: usize,
+    pub cache: Vec<u16>,
+    /// The cache that `cache` was dequantised from.
+    pub codes: Option<Vec<u8>>,
+    pub shape: Blocks,
+    pub d_qk: usize,
     pub indices: Vec<i32>,
     pub topk: usize,
     pub lengths: Option<Vec<i32>>,
@@ -47,7 +49,7 @@ impl List {
             _ => rng.i32(0..rows),
         };
         let indices = (0..tokens * topk).map(|_| index(rng)).collect();
-        let mut list = Self { cache: Vec::new(), shape, d_qk, indices, topk, lengths };
+        let mut list = Self { cache: Vec::new(), codes: None, shape, d_qk, indices, topk, lengths };
         list.fill(rng, tokens);
         list
     }
@@ -70,7 +72,7 @@ impl List {
         [self.shape.size * row + behind_block, row]
     }
 
-    fn place(&self, row: usize) -> usize {
+    pub fn place(&self, row: usize) -> usize {
         let [block, stride] = self.strides();
         row / self.shape.size * block + row % self.shape.size * stride
     }
@@ -88,11 +90,15 @@ impl List {
     }
 
     fn view(&self) -> Listed<'_> {
+        let (cache, strides) = match &self.codes {
+            Some(bytes) => (SparseCache::Fp8(self.format(), bytes), self.code_strides()),
+            None => (SparseCache::Elements(&self.cache), self.strides()),
+        };
         Listed {
-            cache: &self.cache,
+            cache,
             block_size: self.shape.size as u32,
             blocks: self.shape.blocks as u32,
-            strides: self.strides(),
+            strides,
             indices: &self.indices,
             lengths: self.lengths.as_deref(),
         }
@@ -143,6 +149,24 @@ impl Problem {
         let shape = Blocks { blocks: 5, size: 53, gaps: [24, 8] };
         let list = List::new(&mut rng, (tokens, d_qk), topk, None, shape);
         Self { tokens, h_q, d_qk, q, list, extra: None, sink: None, work, rng }
+    }
+
+    /// The same over FP8 caches, whose tokens stand for other elements.
+    pub fn in_fp8(mut self) -> Self {
+        self.list.quantise(&mut self.rng);
+        if let Some(extra) = &mut self.extra {
+            extra.quantise(&mut self.rng);
+        }
+        self
+    }
+
+    /// The same over the 16-bit elements that the tokens of FP8 caches stand for.
+    pub fn dequantised(mut self) -> Self {
+        self.list.codes = None;
+        if let Some(extra) = &mut self.extra {
+            extra.codes = None;
+        }
+        self
     }
 
     /// Changes indices or lengths.

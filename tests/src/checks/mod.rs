@@ -61,6 +61,7 @@ pub const EVERY_DEVICE: &[Check] = &[
     Check { name: "fp8-decode", run: fp8::decoded },
     Check { name: "sparse", run: sparse::attended },
     Check { name: "sparse-second-cache", run: sparse::second_caches },
+    Check { name: "sparse-fp8", run: sparse::over_fp8 },
     Check { name: "sparse-refusals", run: sparse::refused },
     Check { name: "gemm", run: products::small },
     Check { name: "absorb", run: products::absorbed },

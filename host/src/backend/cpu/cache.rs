@@ -96,7 +96,7 @@ fn gather_as<T: HalfFloat>(args: &GatherRows<'_>, runs: &[Run]) {
         if let Ok(CacheFormat::Fp8(format)) = format {
             let block = args.kv_cache.address_at([block, 0, 0, 0]);
             // SAFETY: a block of the cache, which is of that format.
-            let values = unsafe { fp8::dequantise(format, block, offset) };
+            let values = unsafe { fp8::dequantise(format, BLOCK_SIZE, block, offset) };
             for (d, value) in values.into_iter().enumerate() {
                 // SAFETY: an element of the output, which no other row has.
                 unsafe { store(&args.out, [row, d], T::from_f32(value)) };

@@ -15,7 +15,8 @@ use oxmla_kernels::launch::{
     GATHER_FP8_584_BF16, GATHER_FP8_584_F16, GATHER_FP8_656_BF16, GATHER_FP8_656_F16, GEMM_BF16,
     GEMM_F16, Kernel, NORM_BF16, NORM_F16, PAIR_DECODE_BF16, PAIR_DECODE_F16,
     PAIR_DECODE_LIMITED_BF16, PAIR_DECODE_LIMITED_F16, SPARSE_DECODE_512_BF16,
-    SPARSE_DECODE_576_BF16, SPARSE_PREFILL_512_BF16, SPARSE_PREFILL_576_BF16,
+    SPARSE_DECODE_576_BF16, SPARSE_FP8_584_DECODE_BF16, SPARSE_FP8_656_DECODE_BF16,
+    SPARSE_PREFILL_512_BF16, SPARSE_PREFILL_576_BF16,
 };
 
 use super::driver::{
@@ -55,6 +56,7 @@ pub(super) struct Kernels {
     /// Pairs of CTAs of the paired decode kernel that the GPU has room for at once.
     pairs: u32,
     sparse_decode: PerWidth,
+    sparse_fp8_decode: PerWidth,
     sparse_prefill: PerWidth,
     append: PerType,
     append_fp8_656: PerType,
@@ -113,6 +115,7 @@ impl Kernels {
             )?,
             pair_limited: per_type(&PAIR_DECODE_LIMITED_BF16, &PAIR_DECODE_LIMITED_F16)?,
             sparse_decode: per_width(&SPARSE_DECODE_576_BF16, &SPARSE_DECODE_512_BF16)?,
+            sparse_fp8_decode: per_width(&SPARSE_FP8_656_DECODE_BF16, &SPARSE_FP8_584_DECODE_BF16)?,
             sparse_prefill: per_width(&SPARSE_PREFILL_576_BF16, &SPARSE_PREFILL_512_BF16)?,
             append: per_type(&APPEND_BF16, &APPEND_F16)?,
             append_fp8_656: per_type(&APPEND_FP8_656_BF16, &APPEND_FP8_656_F16)?,
@@ -151,10 +154,12 @@ impl Kernels {
         kernels.of("q", dtype)
     }
 
-    /// The kernel of sparse attention for queries of `d_qk` dimensions, 576 or 512.
+    /// The kernel of sparse attention for queries of `d_qk` dimensions, 576 or 512, which an FP8 cache of 656 or 584 bytes a
+    /// token is for.
     pub(super) const fn sparse(&self, kernel: SparseKernel, d_qk: usize) -> Function {
         let kernels = match kernel {
             SparseKernel::Decode => &self.sparse_decode,
+            SparseKernel::DecodeFp8 => &self.sparse_fp8_decode,
             SparseKernel::Prefill => &self.sparse_prefill,
         };
         if d_qk == 512 { kernels.of_512 } else { kernels.of_576 }

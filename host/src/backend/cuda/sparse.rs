@@ -10,11 +10,13 @@ use super::tensor_map::Layout;
 use crate::error::Result;
 use crate::tensor::TensorRef;
 
-/// The two kernels.
+/// The kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SparseKernel {
     /// CTAs share lists.
     Decode,
+    /// The same, over an FP8 cache.
+    DecodeFp8,
     /// Every list is one CTA's, for each tile of heads.
     Prefill,
 }
@@ -47,7 +49,7 @@ pub(crate) fn launch_sparse(
         function: device.kernels().sparse(kernel, q.shape()[2]),
         grid: [params.decode.rows.tiles(), parts, 1],
         programmatic: false,
-        cooperative: kernel == SparseKernel::Decode && parts > 1,
+        cooperative: kernel != SparseKernel::Prefill && parts > 1,
     };
     let mut map = Layout::of_sparse_queries(q).encode(current.driver(), q)?;
     let parameters = [map.parameter(), (&raw const *params).cast_mut().cast()];

@@ -64,7 +64,7 @@ pub struct Layout {
     pub token_stride: u32,
     /// Bytes from the beginning of a token to its rope part.
     pub rope: u32,
-    /// Bytes from the beginning of a block to the scales of its first token.
+    /// Bytes from the beginning of a block of 64 tokens to the scales of its first token.
     pub scales: u32,
     /// Bytes from the scales of one token to those of the next.
     pub scale_stride: u32,
@@ -84,8 +84,10 @@ const BLOCK_TOKENS: u32 = crate::decode::schedule::BLOCK_TOKENS;
 
 /// A format that kernels are compiled for.
 pub trait Format {
+    /// Its name.
+    const FORMAT: Fp8Format;
     /// Its layout.
-    const LAYOUT: Layout;
+    const LAYOUT: Layout = Self::FORMAT.layout();
 }
 
 /// [`Fp8Format::Token656`].
@@ -95,11 +97,11 @@ pub struct Token656;
 pub struct Paged584;
 
 impl Format for Token656 {
-    const LAYOUT: Layout = Fp8Format::Token656.layout();
+    const FORMAT: Fp8Format = Fp8Format::Token656;
 }
 
 impl Format for Paged584 {
-    const LAYOUT: Layout = Fp8Format::Paged584.layout();
+    const FORMAT: Fp8Format = Fp8Format::Paged584;
 }
 
 impl Fp8Format {
@@ -112,7 +114,7 @@ impl Fp8Format {
                 tile: 128,
                 token_stride: 656,
                 rope: 512 + 4 * 4,
-                scales: 512,
+                scales: self.scales(BLOCK_TOKENS as u64) as u32,
                 scale_stride: 656,
                 scale: ScaleType::F32,
             },
@@ -121,10 +123,29 @@ impl Fp8Format {
                 tile: 64,
                 token_stride: 448 + ROPE_BYTES,
                 rope: 448,
-                scales: BLOCK_TOKENS * (448 + ROPE_BYTES),
+                scales: self.scales(BLOCK_TOKENS as u64) as u32,
                 scale_stride: 8,
                 scale: ScaleType::Ue8m0,
             },
+        }
+    }
+
+    /// The format whose tokens have `bytes`.
+    #[must_use]
+    pub const fn of_width(bytes: usize) -> Option<Self> {
+        match bytes {
+            656 => Some(Self::Token656),
+            584 => Some(Self::Paged584),
+            _ => None,
+        }
+    }
+
+    /// Bytes from the beginning of a block of `tokens` tokens to the scales of its first token.
+    #[must_use]
+    pub const fn scales(self, tokens: u64) -> u64 {
+        match self {
+            Self::Token656 => 512,
+            Self::Paged584 => tokens * (448 + ROPE_BYTES as u64),
         }
     }
 

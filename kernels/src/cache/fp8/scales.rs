@@ -78,7 +78,7 @@ const fn tiles_per_half<F: Format>() -> u32 {
 
 /// `2^(code − 127)`.
 #[inline(always)]
-fn from_ue8m0(code: u32) -> f32 {
+pub fn from_ue8m0(code: u32) -> f32 {
     match code {
         // A subnormal f32.
         0 => f32::from_bits(1 << 22),

@@ -70,8 +70,11 @@ pub unsafe fn run<E: Element>(shared: u32) {
 }
 
 /// Tells the multiplying warpgroups that this warp's share of a load unit is there.
+///
+/// # Safety
+/// All lanes of the warp call it, converged; `barrier` counts an arrival of each warp of the converter.
 #[inline(always)]
-unsafe fn hand_over(barrier: u32) {
+pub unsafe fn hand_over(barrier: u32) {
     fence::proxy_async_shared();
     warp::sync();
     // SAFETY: the barrier counts one arrival of each warp.
@@ -201,7 +204,7 @@ fn from_bf16<E: Element>(packed: u32) -> u32 {
 
 /// 16 codes times their scale, each rounded once.
 #[inline(always)]
-fn dequantise<E: Element>(codes: [u32; 4], scale: f32) -> [[u32; 4]; 2] {
+pub fn dequantise<E: Element>(codes: [u32; 4], scale: f32) -> [[u32; 4]; 2] {
     let mut values = [[0; 4]; 2];
     seq!(I in 0..4 {
         let [a, b, c, d] = math::unpack_e4m3(codes[I]);

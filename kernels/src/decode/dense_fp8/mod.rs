@@ -22,6 +22,8 @@ mod converter;
 mod source;
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(in crate::decode) use converter::{dequantise, hand_over};
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub use device::run;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub use source::Codes;

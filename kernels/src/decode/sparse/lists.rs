@@ -103,6 +103,24 @@ impl Section<'_> {
         unsafe { global::load_i32(self.indices.add(token as usize)) }
     }
 
+    /// The index of token `token`, or the last that counts: to be looked at by [`Section::counted`] when it is there, so
+    /// that nobody waits for it before.
+    ///
+    /// # Safety
+    /// The list is readable, and an index counts.
+    #[inline(always)]
+    pub unsafe fn load(&self, token: u32) -> i32 {
+        let token = token.min(self.count - 1);
+        // SAFETY: an index that counts.
+        unsafe { global::load_i32(self.indices.add(token as usize)) }
+    }
+
+    /// What has been loaded for token `token`.
+    #[inline(always)]
+    pub fn counted(&self, token: u32, index: i32) -> i32 {
+        if token < self.count { index } else { NOTHING }
+    }
+
     /// Whether `index` names a row.
     #[inline(always)]
     pub fn names(&self, index: i32) -> bool {
@@ -118,5 +136,27 @@ impl Section<'_> {
         self.of(|list| list.rows)
             + u64::from(index / size) * self.of(|list| list.block_stride)
             + u64::from(index % size) * self.of(|list| list.row_stride)
+    }
+
+    /// Where the block begins that has the row that `index` names, and which of its rows that is; the first row, if `index`
+    /// names none.
+    #[inline(always)]
+    pub fn place(&self, index: i32) -> (u64, u32) {
+        let index = if self.names(index) { index as u32 } else { 0 };
+        let size = self.block_size();
+        let block = u64::from(index / size) * self.of(|list| list.block_stride);
+        (self.cache() + block, index % size)
+    }
+
+    /// Where the cache begins.
+    #[inline(always)]
+    pub fn cache(&self) -> u64 {
+        self.of(|list| list.rows)
+    }
+
+    /// Rows of a block: 1 or more, as the launcher promises, and the compiler knows it here.
+    #[inline(always)]
+    pub fn block_size(&self) -> u32 {
+        self.of(|list| list.block_size).max(1)
     }
 }

@@ -24,7 +24,7 @@ mod gatherer;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod listed;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
-mod lists;
+pub(in crate::decode) mod lists;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod order;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
@@ -34,6 +34,10 @@ mod work;
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub use device::run;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(in crate::decode) use listed::Listed;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(in crate::decode) use work::Work;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub use work::{Decode, Prefill};
 

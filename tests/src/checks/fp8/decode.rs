@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use oxmla::cache::Fp8Format;
 use oxmla::{Buffer, DType, Decode, Device, Location, Mask, Planner, TensorRef, Variant, decode};
 
-use super::with_gaps;
+use super::{quantise_tile, with_gaps};
 use crate::case::{Case, Lengths};
 use crate::element::{NAN_BITS, narrow, widen};
 use crate::inputs::Cache;
@@ -90,7 +90,6 @@ fn view<'a>(buffer: &'a Buffer, layout: &Layout<4>) -> oxmla::Result<TensorRef<'
 
 /// The tokens of `cache` in FP8; what it holds becomes what they stand for. Bytes that nobody may read are NaN.
 fn quantise(dtype: DType, cache: &mut Cache, layout: &Layout<4>) -> Vec<u8> {
-    let magnitudes: Vec<f32> = (0..0x7f).map(magnitude).collect();
     let mut bytes = vec![0xff; layout.shape[0] * layout.strides[0]];
     for (block, offset) in (0..cache.blocks()).flat_map(|b| (0..BLOCK).map(move |o| (b, o))) {
         let row = cache.layout.offset([block, offset, 0, 0]);
@@ -100,17 +99,8 @@ fn quantise(dtype: DType, cache: &mut Cache, layout: &Layout<4>) -> Vec<u8> {
         }
         let token = &mut bytes[layout.offset([block, offset, 0, 0])..][..TOKEN];
         for (group, elements) in row[..D_V].chunks_mut(GROUP).enumerate() {
-            let mut values = [0.0; GROUP];
-            widen(dtype, elements, &mut values);
-            let scale = values.iter().fold(0.0f32, |amax, x| amax.max(x.abs())) / 448.0;
-            for (d, (element, value)) in elements.iter_mut().zip(values).enumerate() {
-                let wanted = value.abs() / scale;
-                let code = magnitudes.partition_point(|&m| m < wanted).min(0x7e);
-                let negative = value.is_sign_negative();
-                token[group * GROUP + d] = code as u8 | u8::from(negative) << 7;
-                let sign = if negative { -1.0 } else { 1.0 };
-                *element = narrow(dtype, sign * magnitudes[code] * scale);
-            }
+            let codes = &mut token[group * GROUP..][..GROUP];
+            let scale = quantise_tile(dtype, elements, false, codes);
             token[D_V + 4 * group..][..4].copy_from_slice(&scale.to_le_bytes());
         }
         let mut values = [0.0; D_K - D_V];
@@ -121,14 +111,4 @@ fn quantise(dtype: DType, cache: &mut Cache, layout: &Layout<4>) -> Vec<u8> {
         row[D_V..].copy_from_slice(&values.map(|value| narrow(dtype, value)));
     }
     bytes
-}
-
-/// The value of a positive e4m3 code.
-fn magnitude(code: u8) -> f32 {
-    let (exponent, fraction) = (i32::from(code >> 3), f32::from(code & 7));
-    if exponent == 0 {
-        fraction * 2f32.powi(-9)
-    } else {
-        (8.0 + fraction) * 2f32.powi(exponent - 10)
-    }
 }

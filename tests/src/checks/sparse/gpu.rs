@@ -17,6 +17,7 @@ const DECODE: Shape = Shape {
     extra: None,
     has_sink: false,
     has_gaps: false,
+    has_fp8: true,
 };
 
 /// A graph of a decode gives the bits of the call.
@@ -27,19 +28,21 @@ pub fn replayed(session: &mut Session) -> Result<()> {
     let expected = inputs.attend(&device, stream, Way::Decode)?;
     let planner = inputs.planner(&device)?;
     let plan = planner.plan(inputs.step())?;
-    let mut outputs = Outputs::new(&device, &DECODE)?;
-    let args = inputs.args(&mut outputs.out, &mut outputs.lse)?;
-    let graph = Graph::capture(gpu, stream.as_ref(), || {
-        sparse_decode(&planner, &plan, stream.as_ref(), args)
-    })?;
-    ensure!(outputs.out.is_untouched()?, "capturing did the work");
-    for _ in 0..3 {
-        outputs.out.refill()?;
-        outputs.lse.refill()?;
-        // SAFETY: everything that the capture named is still there, and nobody uses it.
-        unsafe { graph.launch(stream.as_ref())? };
-        stream.synchronize()?;
-        ensure!(outputs.results()?.same_bits(&expected), "the graph gave other bits");
+    for way in [Way::Decode, Way::DecodeFp8] {
+        let mut outputs = Outputs::new(&device, &DECODE)?;
+        let args = inputs.args(way, &mut outputs.out, &mut outputs.lse)?;
+        let graph = Graph::capture(gpu, stream.as_ref(), || {
+            sparse_decode(&planner, &plan, stream.as_ref(), args)
+        })?;
+        ensure!(outputs.out.is_untouched()?, "capturing did the work");
+        for _ in 0..3 {
+            outputs.out.refill()?;
+            outputs.lse.refill()?;
+            // SAFETY: everything that the capture named is still there, and nobody uses it.
+            unsafe { graph.launch(stream.as_ref())? };
+            stream.synchronize()?;
+            ensure!(outputs.results()?.same_bits(&expected), "{way:?}: the graph gave other bits");
+        }
     }
     Ok(())
 }
@@ -53,8 +56,12 @@ pub fn allocations(session: &mut Session) -> Result<()> {
     let plan = planner.plan(inputs.step())?;
     let Outputs { mut out, mut lse, .. } = Outputs::new(&device, &shape)?;
     let mut calls = || -> oxmla::Result<()> {
-        sparse_decode(&planner, &plan, stream.as_ref(), inputs.args(&mut out, &mut lse)?)?;
-        sparse_prefill(&device, stream.as_ref(), inputs.args(&mut out, &mut lse)?, None)
+        for way in [Way::Decode, Way::DecodeFp8] {
+            let args = inputs.args(way, &mut out, &mut lse)?;
+            sparse_decode(&planner, &plan, stream.as_ref(), args)?;
+        }
+        let args = inputs.args(Way::Prefill, &mut out, &mut lse)?;
+        sparse_prefill(&device, stream.as_ref(), args, None)
     };
     calls()?;
     let mut outcome = Ok(());
@@ -62,7 +69,7 @@ pub fn allocations(session: &mut Session) -> Result<()> {
     outcome?;
     stream.synchronize()?;
     let count = counted.count_total;
-    ensure!(count == 0, "40 calls made {count} allocations");
+    ensure!(count == 0, "60 calls made {count} allocations");
     Ok(())
 }
 
@@ -80,7 +87,7 @@ pub fn model_sizes(session: &mut Session) -> Result<()> {
         let reference = Inputs::new(&cpu, pool, shape, seed as u64)?;
         let expected = reference.attend(&cpu, &cpu.stream()?, Way::Prefill)?;
         let inputs = Inputs::new(device, pool, shape, seed as u64)?;
-        for way in [Way::Decode, Way::Prefill] {
+        for way in [Way::Decode, Way::DecodeFp8, Way::Prefill] {
             let results = inputs.attend(device, session.stream(), way)?;
             compare(&shape, way, &results, &expected)
                 .with_context(|| format!("{way:?} of {shape:?}"))?;

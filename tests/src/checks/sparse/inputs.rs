@@ -6,6 +6,7 @@ use oxmla::{
     SparseStep, Stream, TensorRef, sparse_decode, sparse_prefill,
 };
 
+use super::fp8;
 use crate::element::{ElementPool, NAN_BITS};
 use crate::guarded::{Guarded, Snapshot};
 use crate::layout::{D_V, Layout};
@@ -34,21 +35,31 @@ pub struct Shape {
     pub has_sink: bool,
     /// Whether there are gaps between rows of all tensors.
     pub has_gaps: bool,
+    /// Whether there are FP8 caches, too, of which those of elements are what they stand for.
+    pub has_fp8: bool,
 }
 
 impl Default for Shape {
     fn default() -> Self {
         let list =
             ListShape { topk: 128, blocks: 9, block_size: 61, nothing: 10, has_lengths: false };
-        let (extra, has_sink, has_gaps) = (None, false, false);
-        Self { tokens: 3, h_q: 16, d_qk: 576, list, extra, has_sink, has_gaps }
+        let (extra, has_sink, has_gaps, has_fp8) = (None, false, false, false);
+        Self { tokens: 3, h_q: 16, d_qk: 576, list, extra, has_sink, has_gaps, has_fp8 }
     }
 }
 
-/// The two ways of attending.
+impl Shape {
+    /// Elements behind every row.
+    const fn gap(&self) -> usize {
+        if self.has_gaps { 8 } else { 0 }
+    }
+}
+
+/// The ways of attending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     Decode,
+    DecodeFp8,
     Prefill,
 }
 
@@ -56,6 +67,7 @@ pub enum Way {
 struct List {
     shape: ListShape,
     cache: (Buffer, Layout<4>),
+    fp8: Option<(Buffer, Layout<4>)>,
     indices: (Buffer, Layout<2>),
     lengths: Option<Buffer>,
 }
@@ -89,8 +101,10 @@ impl List {
         pool: &ElementPool,
         random: &mut SplitMix64,
         shape: ListShape,
-        [tokens, d_qk, gap]: [usize; 3],
+        call: &Shape,
     ) -> Result<Self> {
+        let Shape { tokens, d_qk, has_fp8, .. } = *call;
+        let gap = call.gap();
         let ListShape { topk, blocks, block_size, nothing, has_lengths } = shape;
         let rows = blocks * block_size;
         let lengths: Option<Vec<i32>> =
@@ -118,6 +132,7 @@ impl List {
                 bits[start..start + d_qk].copy_from_slice(elements);
             }
         }
+        let fp8 = has_fp8.then(|| fp8::quantise(&mut bits, &cache));
         let mut places = Layout::packed([tokens, topk]);
         places.strides[0] += gap;
         let mut spaced = vec![i32::MAX; places.extent()];
@@ -127,16 +142,25 @@ impl List {
         Ok(Self {
             shape,
             cache: (upload(device, bytemuck::cast_slice(&bits))?, cache),
+            fp8: match fp8 {
+                Some((bytes, layout)) => Some((upload(device, &bytes)?, layout)),
+                None => None,
+            },
             indices: (device.upload(&spaced)?, places),
             lengths: lengths.map(|lengths| device.upload(&lengths)).transpose()?,
         })
     }
 
-    fn selection(&self) -> oxmla::Result<Selection<'_>> {
+    /// Over the FP8 cache, if there is one and it is wanted.
+    fn selection(&self, over_fp8: bool) -> oxmla::Result<Selection<'_>> {
         let tokens = self.indices.1.shape[0];
         let lengths = self.lengths.as_ref();
+        let (cache, dtype) = match &self.fp8 {
+            Some(fp8) if over_fp8 => (fp8, DType::U8),
+            _ => (&self.cache, DType::Bf16),
+        };
         Ok(Selection {
-            kv_cache: view(&self.cache.0, DType::Bf16, &self.cache.1)?,
+            kv_cache: view(&cache.0, dtype, &cache.1)?,
             indices: view(&self.indices.0, DType::I32, &self.indices.1)?,
             lengths: lengths.map(|buffer| buffer.view(DType::I32, &[tokens])).transpose()?,
         })
@@ -145,8 +169,7 @@ impl List {
 
 impl Inputs {
     pub fn new(device: &Device, pool: &ElementPool, shape: Shape, seed: u64) -> Result<Self> {
-        let Shape { tokens, h_q, d_qk, has_gaps, .. } = shape;
-        let gap = if has_gaps { 8 } else { 0 };
+        let (Shape { tokens, h_q, d_qk, .. }, gap) = (shape, shape.gap());
         let mut random = SplitMix64::new(seed);
         let strides = [h_q * (d_qk + gap) + gap, d_qk + gap, 1];
         let layout = Layout { shape: [tokens, h_q, d_qk], strides };
@@ -155,9 +178,8 @@ impl Inputs {
             let start = layout.offset([token, head, 0]);
             q[start..start + d_qk].copy_from_slice(pool.window(random.next_u64(), d_qk));
         }
-        let sizes = [tokens, d_qk, gap];
-        let list = List::new(device, pool, &mut random, shape.list, sizes)?;
-        let extra = shape.extra.map(|shape| List::new(device, pool, &mut random, shape, sizes));
+        let mut list = |list| List::new(device, pool, &mut random, list, &shape);
+        let (list, extra) = (list(shape.list)?, shape.extra.map(&mut list));
         let infinite = [f32::NEG_INFINITY, f32::INFINITY];
         let sink: Vec<f32> = (0..h_q)
             .map(|head| infinite.get(head).copied().unwrap_or_else(|| 4.0 * random.normal() as f32))
@@ -173,14 +195,16 @@ impl Inputs {
 
     pub fn args<'a>(
         &'a self,
+        way: Way,
         out: &'a mut Guarded<u16, 3>,
         lse: &'a mut Guarded<f32, 2>,
     ) -> oxmla::Result<SparseAttention<'a>> {
+        let selection = |list: &'a List| list.selection(way == Way::DecodeFp8);
         let Shape { h_q, d_qk, .. } = self.shape;
         Ok(SparseAttention {
             q: view(&self.q.0, DType::Bf16, &self.q.1)?,
-            selection: self.list.selection()?,
-            extra: self.extra.as_ref().map(List::selection).transpose()?,
+            selection: selection(&self.list)?,
+            extra: self.extra.as_ref().map(selection).transpose()?,
             sink: self.sink.as_ref().map(|sink| sink.view(DType::F32, &[h_q])).transpose()?,
             out: out.view_mut()?,
             lse: lse.view_mut()?,
@@ -205,19 +229,19 @@ impl Inputs {
     pub fn attend(&self, device: &Device, stream: &Stream, way: Way) -> Result<Results> {
         let mut outputs = Outputs::new(device, &self.shape)?;
         match way {
-            Way::Decode => {
+            Way::Decode | Way::DecodeFp8 => {
                 let planner = self.planner(device)?;
                 let plan = planner.plan(self.step())?;
                 sparse_decode(
                     &planner,
                     &plan,
                     stream.as_ref(),
-                    self.args(&mut outputs.out, &mut outputs.lse)?,
+                    self.args(way, &mut outputs.out, &mut outputs.lse)?,
                 )?;
             }
             Way::Prefill => {
                 let Outputs { out, lse, max_logits } = &mut outputs;
-                let (args, max_logits) = (self.args(out, lse)?, Some(max_logits.view_mut()?));
+                let (args, max_logits) = (self.args(way, out, lse)?, Some(max_logits.view_mut()?));
                 sparse_prefill(device, stream.as_ref(), args, max_logits)?;
             }
         }
@@ -228,8 +252,7 @@ impl Inputs {
 
 impl Outputs {
     pub fn new(device: &Device, shape: &Shape) -> Result<Self> {
-        let Shape { tokens, h_q, has_gaps, .. } = *shape;
-        let gap = if has_gaps { 8 } else { 0 };
+        let (Shape { tokens, h_q, .. }, gap) = (*shape, shape.gap());
         let out =
             Layout { shape: [tokens, h_q, D_V], strides: [h_q * (D_V + gap) + gap, D_V + gap, 1] };
         let rows = Layout { shape: [tokens, h_q], strides: [h_q + gap, 1] };

@@ -1,5 +1,6 @@
 //! Sparse attention.
 
+mod fp8;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 mod inputs;
@@ -62,15 +63,40 @@ pub fn second_caches(session: &mut Session) -> Result<()> {
     shapes.into_iter().enumerate().try_for_each(|(seed, shape)| check(session, shape, seed as u64))
 }
 
-/// Both ways give what the oracle does, and the same bits again.
+/// FP8 caches of both formats, with blocks of every size.
+pub fn over_fp8(session: &mut Session) -> Result<()> {
+    let list = Shape::default().list;
+    let extra = ListShape { topk: 70, blocks: 40, block_size: 3, nothing: 20, has_lengths: true };
+    let shape = Shape { has_fp8: true, ..Shape::default() };
+    let shapes = [
+        Shape { h_q: 65, list: ListShape { topk: 129, ..list }, has_sink: true, ..shape },
+        Shape { h_q: 1, list: ListShape { topk: 1, ..list }, ..shape },
+        Shape {
+            tokens: 8,
+            list: ListShape { has_lengths: true, block_size: 64, ..list },
+            extra: Some(extra),
+            has_gaps: true,
+            ..shape
+        },
+        Shape { list: ListShape { topk: 320, blocks: 300, block_size: 2, ..list }, ..shape },
+    ];
+    let both = shapes.into_iter().flat_map(|shape| [shape, Shape { d_qk: 512, ..shape }]);
+    both.enumerate().try_for_each(|(seed, shape)| check(session, shape, seed as u64))
+}
+
+/// All ways give what the oracle does, and the same bits again; over FP8 the bits are those over the elements.
 fn check(session: &Session, shape: Shape, seed: u64) -> Result<()> {
     let (device, pool) = (session.device(), session.pool(DType::Bf16));
     let oracle = Device::oracle();
     let reference = Inputs::new(&oracle, pool, shape, seed)?;
     let expected = reference.attend(&oracle, &oracle.stream()?, Way::Prefill)?;
     let inputs = Inputs::new(device, pool, shape, seed)?;
-    for way in [Way::Decode, Way::Prefill] {
+    let over_elements = inputs.attend(device, session.stream(), Way::Decode)?;
+    let fp8 = shape.has_fp8.then_some(Way::DecodeFp8);
+    for way in [Way::Decode, Way::Prefill].into_iter().chain(fp8) {
         let results = inputs.attend(device, session.stream(), way)?;
+        let same = way == Way::Prefill || results.same_bits(&over_elements);
+        ensure!(same, "{way:?} of {shape:?}: other bits than over elements");
         compare(&shape, way, &results, &expected)
             .with_context(|| format!("{way:?} of {shape:?}"))?;
         let again = inputs.attend(device, session.stream(), way)?;

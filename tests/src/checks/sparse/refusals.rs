@@ -112,7 +112,7 @@ fn tensors(bench: &mut Bench<'_>) -> Result<()> {
     let width = |got| Error::UnsupportedQueryWidth { got };
     let shape = |arg, axis, expected, got| Error::ShapeMismatch { arg, axis, expected, got };
     let dtype = |arg, expected, got| Error::DTypeMismatch { arg, expected, got };
-    let nothing = "sparse attention over an FP8 cache";
+    let nothing = "sparse prefill over an FP8 cache";
     let name = || bench.session.device().name().to_owned();
     let no_kernel = Error::NoKernel { operation: nothing, device: name() };
     let (bf16, f16, i32, f32) = (DType::Bf16, DType::F16, DType::I32, DType::F32);

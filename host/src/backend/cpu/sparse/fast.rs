@@ -5,12 +5,14 @@
 use std::ops::Range;
 use std::ptr;
 
+use half::bf16;
 use rayon::prelude::*;
 
+use super::super::fp8;
 use super::super::matrix::{Matrix, multiply};
 use super::super::rows;
 use super::super::softmax::OnlineSoftmax;
-use crate::cache::index_at;
+use crate::cache::{CacheFormat, index_at};
 use crate::sparse::{CachedRows, Problem, Selection, SparseAttention};
 use crate::tensor::TensorMut;
 
@@ -76,7 +78,7 @@ fn attend_unit(
         for places in places(selection, token).chunks(ROWS) {
             for (&[block, offset], row) in places.iter().zip(k.chunks_exact_mut(d_qk)) {
                 // SAFETY: a row of the cache.
-                unsafe { rows::load(&selection.kv_cache, [block, offset, 0, 0], row) };
+                unsafe { load_cached(problem, selection, [block, offset], row) };
             }
             let found = places.len();
             multiply(p, q, Matrix::row_major(k, found, d_qk, d_qk).transposed(), false);
@@ -97,6 +99,28 @@ fn places(selection: &Selection<'_>, token: usize) -> Vec<[usize; 2]> {
     });
     let index = |position| index_at(&selection.indices, [token, position]);
     (0..length).filter_map(|position| rows.place(index(position))).collect()
+}
+
+/// Widens a row of a cache.
+///
+/// # Safety
+/// `row` has `d_qk` elements; `place` is block and offset of a row of the selection's cache, which has been checked.
+unsafe fn load_cached(
+    problem: &Problem,
+    selection: &Selection<'_>,
+    [block, offset]: [usize; 2],
+    row: &mut [f32],
+) {
+    let kv_cache = &selection.kv_cache;
+    match problem.format {
+        // SAFETY: the caller's promise.
+        CacheFormat::Elements(_) => unsafe { rows::load(kv_cache, [block, offset, 0, 0], row) },
+        CacheFormat::Fp8(format) => {
+            // SAFETY: the caller's promise.
+            let values = unsafe { fp8::row::<bf16>(format, kv_cache, block, offset) };
+            row.iter_mut().zip(values).for_each(|(to, value)| *to = value.to_f32());
+        }
+    }
 }
 
 /// Normalises and writes the unit's rows.

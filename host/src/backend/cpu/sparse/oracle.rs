@@ -5,6 +5,8 @@ use std::ptr;
 use half::bf16;
 use rayon::prelude::*;
 
+use super::super::fp8;
+use crate::cache::CacheFormat;
 use crate::sparse::{Problem, Selection, SparseAttention};
 use crate::tensor::{TensorMut, TensorRef};
 
@@ -47,7 +49,7 @@ fn attend_row(problem: &Problem, args: &SparseAttention<'_>, token: usize, head:
     let scale = f64::from(args.softmax_scale);
     let lists = [Some(&args.selection), args.extra.as_ref()];
     let keys: Vec<Vec<f64>> =
-        lists.into_iter().flatten().flat_map(|list| named(list, token)).collect();
+        lists.into_iter().flatten().flat_map(|list| named(problem, list, token)).collect();
     let score = |key: &Vec<f64>| scale * q.iter().zip(key).map(|(q, k)| q * k).sum::<f64>();
     let scores: Vec<f64> = keys.iter().map(score).collect();
     let max_logit = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -67,16 +69,24 @@ fn attend_row(problem: &Problem, args: &SparseAttention<'_>, token: usize, head:
 }
 
 /// The rows that a query token's list names.
-fn named(list: &Selection<'_>, token: usize) -> Vec<Vec<f64>> {
+fn named(problem: &Problem, list: &Selection<'_>, token: usize) -> Vec<Vec<f64>> {
     let cache = &list.kv_cache;
-    let [blocks, block_size, _, d_qk] = [0, 1, 2, 3].map(|axis| cache.shape()[axis]);
+    let [blocks, block_size] = [0, 1].map(|axis| cache.shape()[axis]);
     let topk = list.indices.shape()[1] as i64;
     let length = list.lengths.as_ref().map_or(topk, |lengths| integer(lengths, [token]));
     let indices = (0..length.min(topk)).map(|k| integer(&list.indices, [token, k as usize]));
     let exists = |&index: &i64| index >= 0 && (index as u128) < blocks as u128 * block_size as u128;
     let row = |index: i64| {
         let (block, offset) = (index as usize / block_size, index as usize % block_size);
-        (0..d_qk).map(|d| element(cache, [block, offset, 0, d])).collect()
+        match problem.format {
+            CacheFormat::Elements(_) => {
+                (0..problem.d_qk).map(|d| element(cache, [block, offset, 0, d])).collect()
+            }
+            // SAFETY: a row of a checked cache on the host.
+            CacheFormat::Fp8(format) => unsafe { fp8::row::<bf16>(format, cache, block, offset) }
+                .map(bf16::to_f64)
+                .collect(),
+        }
     };
     indices.filter(exists).map(row).collect()
 }

@@ -127,7 +127,7 @@ struct Sweep {
     /// Type of queries, cache and outputs
     #[arg(long, value_enum, default_value_t = AttentionType::Bf16)]
     dtype: AttentionType,
-    /// What a cached token is; FP8 goes with bf16 queries and one KV head
+    /// What a cached token is; FP8 goes with one KV head
     #[arg(
         long,
         value_enum,

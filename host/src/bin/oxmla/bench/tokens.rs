@@ -8,12 +8,12 @@ use crate::elements::{self, Rng};
 
 /// Tokens that caches are tiled with: whole blocks.
 const TOKENS: usize = 4096;
-const D_LATENT: usize = 512;
-const D_ROPE: usize = 64;
+const ROPE: usize = 64;
 
 /// The bytes of random tokens of `layout`; elements are of type `dtype`.
 pub fn random(layout: CacheLayout, dtype: DType, rng: &mut Rng) -> Result<Vec<u8>> {
-    let mut elements = |dtype| elements::random(dtype, TOKENS * (D_LATENT + D_ROPE), rng);
+    let d_qk = layout.format().d_qk();
+    let mut elements = |dtype| elements::random(dtype, TOKENS * d_qk, rng);
     match layout.format() {
         CacheFormat::Elements(_) => Ok(bytemuck::cast_slice(&elements(dtype)).to_vec()),
         CacheFormat::Fp8(_) => quantised(layout, bytemuck::cast_slice(&elements(DType::Bf16))),
@@ -25,11 +25,12 @@ fn quantised(layout: CacheLayout, elements: &[bf16]) -> Result<Vec<u8>> {
     let device = Device::cpu();
     let blocks = TOKENS / BLOCK_SIZE;
     let mut cache = LatentCache::new(&device, layout, blocks)?;
-    let (latent, rope) = elements.split_at(TOKENS * D_LATENT);
+    let width = layout.format().latent();
+    let (latent, rope) = elements.split_at(TOKENS * width);
     let ids: Vec<i32> = (0..blocks as i32).collect();
     let args = AppendRows {
-        latent: TensorRef::from_slice(latent, &[TOKENS, D_LATENT])?,
-        rope: TensorRef::from_slice(rope, &[TOKENS, D_ROPE])?,
+        latent: TensorRef::from_slice(latent, &[TOKENS, width])?,
+        rope: TensorRef::from_slice(rope, &[TOKENS, ROPE])?,
         norm: None,
         rotations: None,
         lengths: TensorRef::from_slice(&[TOKENS as i32], &[1])?,

@@ -2,6 +2,7 @@
 
 use super::super::case::{Cache, Case as DenseCase, Distribution};
 use oxmla::DType;
+use oxmla::cache::Fp8Format;
 
 /// Indices of one call: each query token has distinct tokens of its own request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,16 +19,20 @@ pub struct Case {
     pub cached: usize,
     /// Tokens that each query token attends to.
     pub topk: usize,
+    /// What a cached token is: in FP8, of 656 bytes for queries of 576 dimensions, of 584 for those of 512.
+    pub cache: Cache,
 }
 
-/// FlashMLA's rows of decode, here over a bf16 cache.
-pub const DECODE: [Case; 6] = [
+/// FlashMLA's rows of decode, which are over an FP8 cache of 656 bytes a token, and some of ours.
+pub const DECODE: [Case; 8] = [
     decode(2, 128, 2048),
     decode(64, 128, 2048),
     decode(128, 128, 2048),
     decode(148, 128, 16_384),
     decode(128, 64, 2048),
     decode(128, 16, 2048),
+    Case { d_qk: 512, ..decode(2, 128, 2048) },
+    Case { d_qk: 512, ..decode(128, 128, 2048) },
 ];
 
 /// FlashMLA's rows of prefill.
@@ -39,11 +44,13 @@ pub const PREFILL: [Case; 4] = [
 ];
 
 const fn decode(batch: usize, heads: usize, topk: usize) -> Case {
-    Case { batch, s_q: 2, heads, d_qk: 576, cached: 32_768, topk }
+    let cache = Cache::Elements;
+    Case { batch, s_q: 2, heads, d_qk: 576, cached: 32_768, topk, cache }
 }
 
 const fn prefill(d_qk: usize, cached: usize, topk: usize) -> Case {
-    Case { batch: 1, s_q: 4096, heads: 128, d_qk, cached, topk }
+    let cache = Cache::Elements;
+    Case { batch: 1, s_q: 4096, heads: 128, d_qk, cached, topk, cache }
 }
 
 impl Case {
@@ -62,7 +69,20 @@ impl Case {
     pub const fn bytes(&self) -> f64 {
         let rows = (self.tokens() * self.heads) as f64;
         let listed = (self.tokens() * self.topk) as f64;
-        2.0 * (rows * (self.d_qk + 512) as f64 + listed * self.d_qk as f64)
+        2.0 * rows * (self.d_qk + 512) as f64 + listed * self.token_bytes() as f64
+    }
+
+    /// Bytes of a cached token.
+    pub const fn token_bytes(&self) -> usize {
+        match self.cache {
+            Cache::Elements => 2 * self.d_qk,
+            Cache::Fp8 => self.format().bytes_per_token() as usize,
+        }
+    }
+
+    /// The FP8 format for queries of these dimensions.
+    pub const fn format(&self) -> Fp8Format {
+        if self.d_qk == 512 { Fp8Format::Paged584 } else { Fp8Format::Token656 }
     }
 
     /// The dense decode of as many query tokens that each see `topk` tokens of their own.
@@ -83,8 +103,10 @@ impl Case {
 
     /// As the baselines write a decode: `sdec_b2_sq2_h128_sk32768_top2048`, and what they have not measured.
     pub fn decode_name(&self) -> String {
-        let Self { batch, s_q, heads, cached, topk, .. } = self;
-        format!("sdec_b{batch}_sq{s_q}_h{heads}_sk{cached}_top{topk}_bf16")
+        let Self { batch, s_q, heads, d_qk, cached, topk, .. } = self;
+        let width = if *d_qk == 576 { "" } else { "d512_" };
+        let cache = if self.cache == Cache::Fp8 { "" } else { "_bf16" };
+        format!("sdec_{width}b{batch}_sq{s_q}_h{heads}_sk{cached}_top{topk}{cache}")
     }
 
     /// As the baselines write a prefill: `spre_d576_h128_sq4096_skv8192_top2048`.
@@ -105,6 +127,11 @@ mod tests {
         assert_eq!(case.prefill_name(), "spre_d576_h128_sq4096_skv8192_top2048");
         assert_eq!((case.flop() / 3516.7e6).round(), 664.0);
         assert_eq!((case.bytes() / 3516.7e3).round(), 3072.0);
+        let case = Case { cache: Cache::Fp8, ..DECODE[2] };
+        assert_eq!(case.decode_name(), "sdec_b128_sq2_h128_sk32768_top2048");
+        assert_eq!((case.bytes() / 364.2e3).round(), 1140.0);
+        let case = Case { cache: Cache::Fp8, ..DECODE[6] };
+        assert_eq!(case.decode_name(), "sdec_d512_b2_sq2_h128_sk32768_top2048");
         let case = PREFILL[3];
         assert_eq!((case.flop() / 1912.2e6).round(), 575.0);
         assert_eq!(DECODE[0].decode_name(), "sdec_b2_sq2_h128_sk32768_top2048_bf16");

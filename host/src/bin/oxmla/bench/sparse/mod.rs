@@ -15,6 +15,7 @@ use oxmla::{Device, Stream};
 
 use self::case::{Case, DECODE, PREFILL};
 use self::workload::Workload;
+use super::case::Cache;
 use super::clock::{Clock, Cold};
 use super::environment::Environment;
 use super::micro::row::{self, Row};
@@ -37,6 +38,15 @@ pub struct Args {
     /// What to measure [default: both]
     #[arg(value_enum)]
     names: Vec<Name>,
+    /// What a cached token is; a prefill is measured over elements
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KIND,…",
+        value_delimiter = ',',
+        default_value = "elements"
+    )]
+    cache: Vec<Cache>,
     /// Number of the GPU
     #[arg(long, value_name = "N", default_value_t = 0)]
     device: u32,
@@ -66,7 +76,13 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
     let all = [Name::Decode, Name::Prefill];
     let names = if args.names.is_empty() { &all[..] } else { &args.names };
     for name in names {
-        let cases = if *name == Name::Decode { &DECODE[..] } else { &PREFILL[..] };
+        let cases: Vec<Case> = match name {
+            Name::Decode => {
+                let over = |&cache| DECODE.map(|case| Case { cache, ..case });
+                args.cache.iter().flat_map(over).collect()
+            }
+            Name::Prefill => PREFILL.to_vec(),
+        };
         let progress = progress_bar(cases.len());
         let rows: Vec<Row> = cases
             .iter()

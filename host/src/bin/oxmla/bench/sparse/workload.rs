@@ -1,11 +1,13 @@
 //! The tensors of a configuration.
 
 use oxmla::{
-    Buffer, DType, Device, Result, Selection, SparseAttention, SparsePlan, SparsePlanner,
-    SparsePlannerConfig, SparseStep, Stream, sparse_decode, sparse_prefill,
+    BLOCK_SIZE, Buffer, CacheLayout, DType, Device, Result, Selection, SparseAttention, SparsePlan,
+    SparsePlanner, SparsePlannerConfig, SparseStep, Stream, sparse_decode, sparse_prefill,
 };
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
+use super::super::case::Cache;
+use super::super::tokens;
 use super::super::workload::fill;
 use super::case::Case;
 use crate::elements::{self, Rng};
@@ -34,25 +36,35 @@ impl Workload {
     /// Allocates and fills everything.
     pub fn new(device: &Device, case: Case, seed: u64) -> Result<Self> {
         let mut rng = Rng::seed_from_u64(seed);
-        let (tokens, rows) = (case.tokens(), case.tokens() * case.heads);
+        let (queries, rows) = (case.tokens(), case.tokens() * case.heads);
         let tile = elements::random(DType::Bf16, TILE_ELEMENTS, &mut rng);
         let tiled = |elements: usize| -> Result<Buffer> {
             let mut buffer = device.alloc(2 * elements)?;
             fill(&mut buffer, bytemuck::cast_slice(&tile))?;
             Ok(buffer)
         };
-        let cache = case.batch * case.cached * case.d_qk;
-        let config = SparsePlannerConfig { h_q: case.heads as u32, max_tokens: tokens };
+        let cache = case.batch * case.cached * case.token_bytes();
+        let cached = match case.cache {
+            Cache::Elements => bytemuck::cast_slice(&tile).to_vec(),
+            Cache::Fp8 => {
+                let layout = CacheLayout::fp8(case.format(), BLOCK_SIZE)?;
+                tokens::random(layout, DType::Bf16, &mut rng)?
+            }
+        };
+        let new_cache = |_| -> Result<Buffer> {
+            let mut buffer = device.alloc(cache)?;
+            fill(&mut buffer, &cached)?;
+            Ok(buffer)
+        };
+        let config = SparsePlannerConfig { h_q: case.heads as u32, max_tokens: queries };
         let planner = SparsePlanner::new(device, config)?;
-        let plan = planner.plan(SparseStep { tokens, topk: case.topk, extra_topk: 0 })?;
+        let plan = planner.plan(SparseStep { tokens: queries, topk: case.topk, extra_topk: 0 })?;
         Ok(Self {
             case,
             device: device.clone(),
             planner,
             plan,
-            caches: (0..ROTATED_BYTES.div_ceil(2 * cache))
-                .map(|_| tiled(cache))
-                .collect::<Result<_>>()?,
+            caches: (0..ROTATED_BYTES.div_ceil(cache)).map(new_cache).collect::<Result<_>>()?,
             indices: device.upload(&indices(&case, &mut rng))?,
             q: tiled(rows * case.d_qk)?,
             out: device.alloc(2 * rows * D_V)?,
@@ -106,7 +118,13 @@ fn args<'a>(
     Ok(SparseAttention {
         q: q.view(bf16, &[tokens, heads, d_qk])?,
         selection: Selection {
-            kv_cache: cache.view(bf16, &[batch, cached, 1, d_qk])?,
+            kv_cache: match case.cache {
+                Cache::Elements => cache.view(bf16, &[batch, cached, 1, d_qk])?,
+                Cache::Fp8 => {
+                    let blocks = batch * cached / BLOCK_SIZE;
+                    cache.view(DType::U8, &[blocks, BLOCK_SIZE, 1, case.token_bytes()])?
+                }
+            },
             indices: indices.view(DType::I32, &[tokens, topk])?,
             lengths: None,
         },
@@ -140,7 +158,8 @@ mod tests {
 
     #[test]
     fn a_list_names_tokens_of_its_request_once() {
-        let case = Case { batch: 3, s_q: 2, heads: 1, d_qk: 576, cached: 50, topk: 20 };
+        let cache = Cache::Elements;
+        let case = Case { batch: 3, s_q: 2, heads: 1, d_qk: 576, cached: 50, topk: 20, cache };
         let indices = indices(&case, &mut Rng::seed_from_u64(1));
         assert_eq!(indices.len(), 6 * 20);
         for (token, list) in indices.chunks(20).enumerate() {
