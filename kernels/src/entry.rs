@@ -70,7 +70,7 @@ pub unsafe extern "ptx-kernel" fn dense_fp8_decode_bf16(
         rope: tensor_map_parameter!("dense_fp8_decode_bf16_param_3"),
     };
     // SAFETY: the launcher's promise.
-    unsafe { dense_fp8::run::<Bf16, Plain>(q, &kv, &params) }
+    unsafe { dense_fp8::run::<Bf16, Plain>(q, kv, &params) }
 }
 
 /// Dense decode with windows and a soft cap over an FP8 cache of 656 bytes a token, bf16. Grid (tiles, parts).
@@ -92,7 +92,7 @@ pub unsafe extern "ptx-kernel" fn dense_fp8_decode_limited_bf16(
         rope: tensor_map_parameter!("dense_fp8_decode_limited_bf16_param_3"),
     };
     // SAFETY: the launcher's promise.
-    unsafe { dense_fp8::run::<Bf16, Limited>(q, &kv, &params) }
+    unsafe { dense_fp8::run::<Bf16, Limited>(q, kv, &params) }
 }
 
 /// Dense decode by pairs of CTAs, bf16. Grid (tiles, parts), an even number of tiles for each list of rows.

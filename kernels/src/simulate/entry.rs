@@ -35,7 +35,7 @@ pub fn dense_fp8_decode_bf16(q: u64, kv: [u64; 3], params: &DenseDecodeParams) {
     let [codes, scales, rope] = kv.map(TensorMapAddress);
     let kv = Codes { codes, scales, rope };
     // SAFETY: the machine checks every access.
-    unsafe { dense_fp8::run::<Bf16, Plain>(TensorMapAddress(q), &kv, params) }
+    unsafe { dense_fp8::run::<Bf16, Plain>(TensorMapAddress(q), kv, params) }
 }
 
 /// `dense_fp8_decode_limited_bf16`, with the maps of codes, scales and rope parts. Grid (tiles, parts).
@@ -43,7 +43,7 @@ pub fn dense_fp8_decode_limited_bf16(q: u64, kv: [u64; 3], params: &DenseDecodeP
     let [codes, scales, rope] = kv.map(TensorMapAddress);
     let kv = Codes { codes, scales, rope };
     // SAFETY: the machine checks every access.
-    unsafe { dense_fp8::run::<Bf16, Limited>(TensorMapAddress(q), &kv, params) }
+    unsafe { dense_fp8::run::<Bf16, Limited>(TensorMapAddress(q), kv, params) }
 }
 
 /// `pair_decode_bf16`. Grid (tiles, parts), an even number of tiles for each list of rows.

@@ -59,12 +59,12 @@ fn round_up(scale: f32) -> f32 {
 }
 
 impl Token {
-    /// Writes the token to place `token` of the block at `block`.
+    /// Writes the token to place `token` of the block at `block`, of `block_size` tokens.
     ///
     /// # Safety
     /// The block is of that format and nobody else's, and has the place.
-    pub unsafe fn store(&self, format: Fp8Format, block: usize, token: usize) {
-        let [latent, scales, rope] = parts(format, block, token);
+    pub unsafe fn store(&self, format: Fp8Format, block_size: usize, block: usize, token: usize) {
+        let [latent, scales, rope] = parts(format, block_size, block, token);
         for (address, bytes) in [(latent, &self.latent), (scales, &self.scales), (rope, &self.rope)]
         {
             let to = ptr::with_exposed_provenance_mut::<u8>(address);
@@ -74,13 +74,19 @@ impl Token {
     }
 }
 
-/// The values of the token at place `token` of the block at `block`: latent part, rope part behind it.
+/// The values of the token at place `token` of the block at `block`, of `block_size` tokens: latent part, rope part behind
+/// it.
 ///
 /// # Safety
 /// The block is readable and of that format, and has the place.
-pub unsafe fn dequantise(format: Fp8Format, block: usize, token: usize) -> Vec<f32> {
+pub unsafe fn dequantise(
+    format: Fp8Format,
+    block_size: usize,
+    block: usize,
+    token: usize,
+) -> Vec<f32> {
     let layout = format.layout();
-    let [latent, scales, rope] = parts(format, block, token);
+    let [latent, scales, rope] = parts(format, block_size, block, token);
     // SAFETY: the part of the token that begins there has as many bytes.
     let bytes = |address: usize, count: usize| unsafe {
         std::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(address), count)
@@ -111,15 +117,17 @@ pub unsafe fn row<T: HalfFloat>(
     token: usize,
 ) -> impl Iterator<Item = T> {
     // SAFETY: the caller's promise.
-    let values = unsafe { dequantise(format, kv_cache.address_at([block]), token) };
+    let values =
+        unsafe { dequantise(format, kv_cache.shape()[1], kv_cache.address_at([block]), token) };
     values.into_iter().map(T::from_f32)
 }
 
 /// Addresses of the latent part, the scales and the rope part of a token.
-fn parts(format: Fp8Format, block: usize, token: usize) -> [usize; 3] {
+fn parts(format: Fp8Format, block_size: usize, block: usize, token: usize) -> [usize; 3] {
     let layout = format.layout();
     let start = block + token * layout.token_stride as usize;
-    let scales = block + layout.scales as usize + token * layout.scale_stride as usize;
+    let scales =
+        block + layout.scales(block_size as u32) as usize + token * layout.scale_stride as usize;
     [start, scales, start + layout.rope as usize]
 }
 

@@ -40,16 +40,16 @@ pub use device::run;
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod device {
+    use super::barriers;
     use super::config::*;
     use super::left::Left;
-    use super::producer::Elements;
+    use super::producer::{Elements, Stages};
     use super::right::Right;
-    use super::{barriers, producer};
     use crate::abi::DenseDecodeParams;
     use crate::attention::epilogue;
     use crate::attention::limits::Limits;
     use crate::attention::rows::Tile;
-    use crate::decode::merge;
+    use crate::decode::{merge, producer};
     use crate::ptx::tma::TensorMapAddress;
     use crate::ptx::wgmma::Acc256;
     use crate::ptx::{registers, shared, special};
@@ -81,7 +81,8 @@ mod device {
             } else {
                 registers::decrease::<PRODUCER_REGISTERS>();
                 if warp == PRODUCER_WARP {
-                    producer::run::<L, _>(q, &Elements(kv), params, &tile, part, shared);
+                    let stages = Stages::new(Elements(kv));
+                    producer::run::<L, _>(q, stages, params, &tile, part, shared);
                 } else {
                     merge::clear_empty_requests::<E>(params, &tile, part, warp - PRODUCER_WARP - 1);
                 }
