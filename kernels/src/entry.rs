@@ -95,6 +95,50 @@ pub unsafe extern "ptx-kernel" fn dense_fp8_decode_limited_bf16(
     unsafe { dense_fp8::run::<Bf16, Limited>(q, kv, &params) }
 }
 
+/// Dense decode over an FP8 cache of 656 bytes a token, f16. Grid (tiles, parts).
+///
+/// # Safety
+/// As for [`dense_fp8_decode_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn dense_fp8_decode_f16(
+    _q: TensorMap,
+    _codes: TensorMap,
+    _scales: TensorMap,
+    _rope: TensorMap,
+    params: DenseDecodeParams,
+) {
+    let q = tensor_map_parameter!("dense_fp8_decode_f16_param_0");
+    let kv = Codes {
+        codes: tensor_map_parameter!("dense_fp8_decode_f16_param_1"),
+        scales: tensor_map_parameter!("dense_fp8_decode_f16_param_2"),
+        rope: tensor_map_parameter!("dense_fp8_decode_f16_param_3"),
+    };
+    // SAFETY: the launcher's promise.
+    unsafe { dense_fp8::run::<F16, Plain>(q, kv, &params) }
+}
+
+/// Dense decode with windows and a soft cap over an FP8 cache of 656 bytes a token, f16. Grid (tiles, parts).
+///
+/// # Safety
+/// As for [`dense_fp8_decode_limited_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn dense_fp8_decode_limited_f16(
+    _q: TensorMap,
+    _codes: TensorMap,
+    _scales: TensorMap,
+    _rope: TensorMap,
+    params: DenseDecodeParams,
+) {
+    let q = tensor_map_parameter!("dense_fp8_decode_limited_f16_param_0");
+    let kv = Codes {
+        codes: tensor_map_parameter!("dense_fp8_decode_limited_f16_param_1"),
+        scales: tensor_map_parameter!("dense_fp8_decode_limited_f16_param_2"),
+        rope: tensor_map_parameter!("dense_fp8_decode_limited_f16_param_3"),
+    };
+    // SAFETY: the launcher's promise.
+    unsafe { dense_fp8::run::<F16, Limited>(q, kv, &params) }
+}
+
 /// Dense decode by pairs of CTAs, bf16. Grid (tiles, parts), an even number of tiles for each list of rows.
 ///
 /// # Safety

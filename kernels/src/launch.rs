@@ -63,6 +63,8 @@ pub const DENSE_DECODE_BF16: Kernel = dense("dense_decode_bf16");
 pub const DENSE_DECODE_F16: Kernel = dense("dense_decode_f16");
 /// Dense decode over an FP8 cache of 656 bytes a token, bf16.
 pub const DENSE_FP8_DECODE_BF16: Kernel = dense_fp8("dense_fp8_decode_bf16");
+/// Dense decode over an FP8 cache of 656 bytes a token, f16.
+pub const DENSE_FP8_DECODE_F16: Kernel = dense_fp8("dense_fp8_decode_f16");
 /// Dense decode by pairs of CTAs over a bf16 cache.
 pub const PAIR_DECODE_BF16: Kernel = pair("pair_decode_bf16");
 /// Dense decode by pairs of CTAs over an f16 cache.
@@ -73,6 +75,8 @@ pub const DENSE_DECODE_LIMITED_BF16: Kernel = dense("dense_decode_limited_bf16")
 pub const DENSE_DECODE_LIMITED_F16: Kernel = dense("dense_decode_limited_f16");
 /// Dense decode with windows and a soft cap over an FP8 cache of 656 bytes a token, bf16.
 pub const DENSE_FP8_DECODE_LIMITED_BF16: Kernel = dense_fp8("dense_fp8_decode_limited_bf16");
+/// Dense decode with windows and a soft cap over an FP8 cache of 656 bytes a token, f16.
+pub const DENSE_FP8_DECODE_LIMITED_F16: Kernel = dense_fp8("dense_fp8_decode_limited_f16");
 /// Dense decode with windows and a soft cap by pairs of CTAs over a bf16 cache.
 pub const PAIR_DECODE_LIMITED_BF16: Kernel = pair("pair_decode_limited_bf16");
 /// Dense decode with windows and a soft cap by pairs of CTAs over an f16 cache.
@@ -135,11 +139,13 @@ pub const KERNELS: &[Kernel] = &[
     DENSE_DECODE_BF16,
     DENSE_DECODE_F16,
     DENSE_FP8_DECODE_BF16,
+    DENSE_FP8_DECODE_F16,
     PAIR_DECODE_BF16,
     PAIR_DECODE_F16,
     DENSE_DECODE_LIMITED_BF16,
     DENSE_DECODE_LIMITED_F16,
     DENSE_FP8_DECODE_LIMITED_BF16,
+    DENSE_FP8_DECODE_LIMITED_F16,
     PAIR_DECODE_LIMITED_BF16,
     PAIR_DECODE_LIMITED_F16,
     APPEND_BF16,

@@ -73,13 +73,9 @@ fn cache_format(planner: &Planner, kv_cache: &TensorRef<'_>) -> Result<CacheForm
         return Ok(CacheFormat::Elements(dtype));
     }
     let format = cached::cache(kv_cache, planner.device().location())?;
-    let missing = match (format, dtype) {
-        (CacheFormat::Fp8(Fp8Format::Paged584), _) => {
-            "dense decode over an FP8 cache of 584 bytes a token"
-        }
-        (_, DType::F16) => "dense decode of f16 queries over an FP8 cache",
-        _ => return Ok(format),
-    };
-    let device = planner.device().name().to_owned();
-    Err(Error::NoKernel { operation: missing, device })
+    if format == CacheFormat::Fp8(Fp8Format::Paged584) {
+        let operation = "dense decode over an FP8 cache of 584 bytes a token";
+        return Err(Error::NoKernel { operation, device: planner.device().name().to_owned() });
+    }
+    Ok(format)
 }

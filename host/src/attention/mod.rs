@@ -22,9 +22,10 @@ pub struct Decode<'a> {
     /// Queries, with W_UK absorbed and the rotary part last: `[batch, s_q, h_q, 576]`.
     pub q: TensorRef<'a>,
     /// Cached rows: `[blocks, block size, h_k, 576]`, as many blocks and of the size that the planner was told; or, for
-    /// bf16 queries and one KV head, `[blocks, block size, 1, 656]` bytes of [`Fp8Format::Token656`](crate::cache::Fp8Format::Token656), whose elements
-    /// then count as [`gather`](crate::cache::gather) gives them in bf16. Rows that no request of the plan has may hold
-    /// anything, NaN included, and so may rows that are before the windows of all its query tokens.
+    /// one KV head, `[blocks, block size, 1, 656]` bytes of
+    /// [`Fp8Format::Token656`](crate::cache::Fp8Format::Token656), whose elements then count as
+    /// [`gather`](crate::cache::gather) gives them in the type of the queries. Rows that no request of the plan has may
+    /// hold anything, NaN included, and so may rows that are before the windows of all its query tokens.
     pub kv_cache: TensorRef<'a>,
     /// The output, in latent space: `[batch, s_q, h_q, 512]`. 0 for a query token that sees nothing.
     pub out: TensorMut<'a>,
@@ -59,7 +60,7 @@ pub struct Decode<'a> {
 ///   cannot follow its layout.
 /// - [`InvalidScale`](crate::Error::InvalidScale), [`InvalidSoftcap`](crate::Error::InvalidSoftcap).
 /// - [`UnknownFormat`](crate::Error::UnknownFormat) if the cache is of bytes, and a token has neither 656 nor 584.
-/// - [`NoKernel`](crate::Error::NoKernel) over an FP8 cache of 584 bytes a token, and over any for f16 queries.
+/// - [`NoKernel`](crate::Error::NoKernel) over an FP8 cache of 584 bytes a token, whose tokens are 512 wide.
 ///
 /// All of these and [`Simulation`](crate::Error::Simulation) leave the output as it was;
 /// [`Driver`](crate::Error::Driver) may not.

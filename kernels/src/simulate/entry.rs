@@ -46,6 +46,22 @@ pub fn dense_fp8_decode_limited_bf16(q: u64, kv: [u64; 3], params: &DenseDecodeP
     unsafe { dense_fp8::run::<Bf16, Limited>(TensorMapAddress(q), kv, params) }
 }
 
+/// `dense_fp8_decode_f16`, with the maps of codes, scales and rope parts. Grid (tiles, parts).
+pub fn dense_fp8_decode_f16(q: u64, kv: [u64; 3], params: &DenseDecodeParams) {
+    let [codes, scales, rope] = kv.map(TensorMapAddress);
+    let kv = Codes { codes, scales, rope };
+    // SAFETY: the machine checks every access.
+    unsafe { dense_fp8::run::<F16, Plain>(TensorMapAddress(q), kv, params) }
+}
+
+/// `dense_fp8_decode_limited_f16`, with the maps of codes, scales and rope parts. Grid (tiles, parts).
+pub fn dense_fp8_decode_limited_f16(q: u64, kv: [u64; 3], params: &DenseDecodeParams) {
+    let [codes, scales, rope] = kv.map(TensorMapAddress);
+    let kv = Codes { codes, scales, rope };
+    // SAFETY: the machine checks every access.
+    unsafe { dense_fp8::run::<F16, Limited>(TensorMapAddress(q), kv, params) }
+}
+
 /// `pair_decode_bf16`. Grid (tiles, parts), an even number of tiles for each list of rows.
 pub fn pair_decode_bf16(q: u64, kv: u64, params: &DenseDecodeParams) {
     // SAFETY: the machine checks every access.

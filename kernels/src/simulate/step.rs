@@ -30,7 +30,7 @@ pub enum ElementType {
 /// One decode step over contiguous tensors in host memory. 16-bit floats are given
 /// as their bits.
 pub struct DenseDecode<'a> {
-    /// Element type of `q`, `kv_cache` and `out`.
+    /// Element type of `q`, `out`, and `kv_cache` if that is of elements.
     pub element: ElementType,
     /// Query tokens per request.
     pub s_q: u32,
@@ -198,10 +198,19 @@ impl DenseDecode<'_> {
     /// Its geometry, its entry point, and what no operand of its multiplies may leave.
     fn kernel(&self) -> (Kernel, EntryPoint, Vec<Range<u32>>) {
         if let CachedTokens::Token656(_) = self.kv_cache {
-            let (kernel, run): (Kernel, Fp8Entry) = if self.is_limited() {
-                (launch::DENSE_FP8_DECODE_LIMITED_BF16, entry::dense_fp8_decode_limited_bf16)
-            } else {
-                (launch::DENSE_FP8_DECODE_BF16, entry::dense_fp8_decode_bf16)
+            let (kernel, run): (Kernel, Fp8Entry) = match (self.element, self.is_limited()) {
+                (ElementType::Bf16, false) => {
+                    (launch::DENSE_FP8_DECODE_BF16, entry::dense_fp8_decode_bf16)
+                }
+                (ElementType::F16, false) => {
+                    (launch::DENSE_FP8_DECODE_F16, entry::dense_fp8_decode_f16)
+                }
+                (ElementType::Bf16, true) => {
+                    (launch::DENSE_FP8_DECODE_LIMITED_BF16, entry::dense_fp8_decode_limited_bf16)
+                }
+                (ElementType::F16, true) => {
+                    (launch::DENSE_FP8_DECODE_LIMITED_F16, entry::dense_fp8_decode_limited_f16)
+                }
             };
             return (kernel, EntryPoint::Fp8(run), dense_buffers());
         }
@@ -255,7 +264,6 @@ impl DenseDecode<'_> {
             ("s_q", s_q.max(1), s_q),
             ("block_size", 1, usize::from([16, 32, 64, 128].contains(&self.block_size))),
             ("h_k", if fp8 { 1 } else { h_k.max(1) }, h_k),
-            ("element", 1, usize::from(!fp8 || self.element == ElementType::Bf16)),
             ("h_q", whole(h_q, h_k).max(h_k), h_q),
             ("parts", self.parts.max(1) as usize, self.parts as usize),
             (

@@ -8,6 +8,8 @@ use crate::ptx::wgmma::{self, Acc64, Acc128, Acc192, Acc256, FragmentA};
 /// # Safety
 /// Of every method: as for the `wgmma` functions it stands for.
 pub trait Element {
+    /// Whether it is bf16, in which the FP8 formats keep rope parts.
+    const IS_BF16: bool;
     /// `acc (+)= A · Bᵀ`, 64 × 64 × 16, both operands K-major in shared memory.
     ///
     /// # Safety
@@ -54,6 +56,8 @@ pub trait Element {
 pub struct Bf16;
 
 impl Element for Bf16 {
+    const IS_BF16: bool = true;
+
     #[cfg_attr(feature = "simt", track_caller)]
     #[inline(always)]
     unsafe fn multiply_64<const ACCUMULATE: bool>(acc: &mut Acc64, a: u64, b: u64) {
@@ -111,6 +115,8 @@ impl Element for Bf16 {
 pub struct F16;
 
 impl Element for F16 {
+    const IS_BF16: bool = false;
+
     #[cfg_attr(feature = "simt", track_caller)]
     #[inline(always)]
     unsafe fn multiply_64<const ACCUMULATE: bool>(acc: &mut Acc64, a: u64, b: u64) {

@@ -43,10 +43,10 @@ fn every_bug_of_the_paired_kernel_is_found() {
 fn every_bug_of_the_kernel_over_fp8_is_found() {
     let shape = |lengths, parts| Shape { lengths, s_q: 1, h_q: 16, h_k: 1, parts, causal: false };
     let problems = [
-        Problem::fp8(shape(vec![30, 150, 500, 64, 20], 2), 3),
-        Problem::fp8(shape(vec![380], 6), 3),
-        Problem::paged_fp8(32, shape(vec![30, 150, 81], 2), 3),
-        Problem::fp8(shape(vec![150, 300], 1), 3).within(100),
+        Problem::fp8(shape(vec![30, 150, 500, 64, 20], 2), ElementType::Bf16, 3),
+        Problem::fp8(shape(vec![380], 6), ElementType::F16, 3),
+        Problem::paged_fp8(32, shape(vec![30, 150, 81], 2), ElementType::Bf16, 3),
+        Problem::fp8(shape(vec![150, 300], 1), ElementType::Bf16, 3).within(100),
     ];
     check(&problems, &[(Change::DropRegisterFence, "dense/left.rs", 1)]);
 }

@@ -180,6 +180,6 @@ fn arguments_are_checked() {
     assert_eq!(refused(|step| step.parts = 0), "parts");
     assert_eq!(refused(|step| step.block_size = 48), "block_size");
     assert_eq!(refused(|step| step.lengths = &[]), "lengths");
-    assert_eq!(refused(|step| step.kv_cache = CachedTokens::Token656(&[])), "element");
+    assert_eq!(refused(|step| step.kv_cache = CachedTokens::Token656(&[])), "kv_cache");
     assert_eq!(refused(|step| step.kv_cache = CachedTokens::Elements(&[])), "kv_cache");
 }

@@ -85,8 +85,12 @@ fn windows_that_begin_inside_a_k_block() {
 
 #[test]
 fn fp8() {
-    check_sizes(0, |size| Problem::paged_fp8(size, one_head(&ENDS, 1, 16, 2), 70));
-    check_sizes(1, |size| Problem::paged_fp8(size, one_head(&[700], 1, 16, 1), 71));
+    check_sizes(0, |size| {
+        Problem::paged_fp8(size, one_head(&ENDS, 1, 16, 2), ElementType::Bf16, 70)
+    });
+    check_sizes(1, |size| {
+        Problem::paged_fp8(size, one_head(&[700], 1, 16, 1), ElementType::F16, 71)
+    });
     let shape = || one_head(&[200, 0, 81], 2, 40, 2);
-    check_sizes(2, |size| Problem::paged_fp8(size, shape(), 72).within(50));
+    check_sizes(2, |size| Problem::paged_fp8(size, shape(), ElementType::Bf16, 72).within(50));
 }

@@ -50,13 +50,17 @@ struct Tensor {
 
 impl Tensor {
     fn new(element: ElementType, numbers: &[f32]) -> Self {
-        let round = |x: &f32| match element {
-            ElementType::Bf16 => bf16::from_f32(*x).to_bits(),
-            ElementType::F16 => f16::from_f32(*x).to_bits(),
-        };
-        let bits: Vec<u16> = numbers.iter().map(round).collect();
+        let bits: Vec<u16> = numbers.iter().map(|&x| round(element, x)).collect();
         let values = bits.iter().map(|&bits| value(element, bits)).collect();
         Self { bits, values }
+    }
+}
+
+/// The bits of the nearest element.
+fn round(element: ElementType, x: f32) -> u16 {
+    match element {
+        ElementType::Bf16 => bf16::from_f32(x).to_bits(),
+        ElementType::F16 => f16::from_f32(x).to_bits(),
     }
 }
 
@@ -157,14 +161,14 @@ impl Problem {
     }
 
     /// A problem over an FP8 cache. Codes and scales that no request may read are NaN.
-    pub fn fp8(shape: Shape, seed: u64) -> Self {
-        Self::paged_fp8(64, shape, seed)
+    pub fn fp8(shape: Shape, element: ElementType, seed: u64) -> Self {
+        Self::paged_fp8(64, shape, element, seed)
     }
 
     /// The same over blocks of `block_size` tokens.
-    pub fn paged_fp8(block_size: usize, shape: Shape, seed: u64) -> Self {
+    pub fn paged_fp8(block_size: usize, shape: Shape, element: ElementType, seed: u64) -> Self {
         assert_eq!(shape.h_k, 1, "the format has one KV head");
-        let mut problem = Self::paged(block_size, shape, ElementType::Bf16, seed);
+        let mut problem = Self::paged(block_size, shape, element, seed);
         let mut rng = fastrand::Rng::with_seed(!seed);
         let bytes_per_token = Fp8Format::Token656.bytes_per_token() as usize;
         let mut codes = vec![0xff; problem.cache.bits.len() / D_QK * bytes_per_token];
@@ -172,19 +176,22 @@ impl Problem {
             for position in 0..length as usize {
                 let row = problem.row(request, position);
                 let bits = &mut problem.cache.bits[row * D_QK..][..D_QK];
-                let latent: Vec<u8> =
+                let mut token: Vec<u8> =
                     (0..D_V).map(|_| rng.u8(0..0x7f) | u8::from(rng.bool()) << 7).collect();
                 let scales: [f32; 4] = [(); 4].map(|()| (0.5 + rng.f32()) / 448.0);
-                for (d, &code) in latent.iter().enumerate() {
-                    bits[d] = bf16::from_f32(e4m3(code) * scales[d / 128]).to_bits();
+                for (d, &code) in token.iter().enumerate() {
+                    bits[d] = round(element, e4m3(code) * scales[d / 128]);
                 }
-                let scales = scales.iter().flat_map(|scale| scale.to_le_bytes());
-                let rope = bits[D_V..].iter().flat_map(|bits| bits.to_le_bytes());
-                let token: Vec<u8> = latent.into_iter().chain(scales).chain(rope).collect();
+                token.extend(scales.iter().flat_map(|scale| scale.to_le_bytes()));
+                for bits in &mut bits[D_V..] {
+                    let rope = bf16::from_f64(value(element, *bits));
+                    *bits = round(element, rope.to_f32());
+                    token.extend(rope.to_le_bytes());
+                }
                 codes[row * bytes_per_token..][..bytes_per_token].copy_from_slice(&token);
             }
         }
-        let values = problem.cache.bits.iter().map(|&bits| value(ElementType::Bf16, bits));
+        let values = problem.cache.bits.iter().map(|&bits| value(element, bits));
         problem.cache.values = values.collect();
         problem.codes = Some(codes);
         problem

@@ -21,7 +21,7 @@ pub(crate) struct DecodeLaunch<'a> {
     pub variant: Variant,
     /// `[batch, s_q, h_q, 576]`.
     pub q: &'a TensorRef<'a>,
-    /// `[blocks, block size, h_k, 576]`, or `[blocks, block size, 1, 656]` bytes, for bf16.
+    /// `[blocks, block size, h_k, 576]`, or `[blocks, block size, 1, 656]` bytes.
     pub kv_cache: &'a TensorRef<'a>,
     /// Everything else.
     pub params: &'a DenseDecodeParams,
@@ -44,7 +44,7 @@ pub(crate) fn launch_decode(
     let is_fp8 = kv_cache.dtype() == DType::U8;
     let kernels = device.kernels();
     let function = if is_fp8 {
-        kernels.decode_fp8(params.is_limited())
+        kernels.decode_fp8(params.is_limited(), launch.dtype)?
     } else {
         kernels.decode(launch.variant, params.is_limited(), launch.dtype)?
     };

@@ -11,9 +11,10 @@ use oxmla_kernels::launch::{
     APPEND_BF16, APPEND_F16, APPEND_FP8_584_BF16, APPEND_FP8_584_F16, APPEND_FP8_656_BF16,
     APPEND_FP8_656_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16,
     DENSE_DECODE_LIMITED_BF16, DENSE_DECODE_LIMITED_F16, DENSE_FP8_DECODE_BF16,
-    DENSE_FP8_DECODE_LIMITED_BF16, GATHER, GATHER_FP8_584_BF16, GATHER_FP8_584_F16,
-    GATHER_FP8_656_BF16, GATHER_FP8_656_F16, GEMM_BF16, GEMM_F16, Kernel, NORM_BF16, NORM_F16,
-    PAIR_DECODE_BF16, PAIR_DECODE_F16, PAIR_DECODE_LIMITED_BF16, PAIR_DECODE_LIMITED_F16,
+    DENSE_FP8_DECODE_F16, DENSE_FP8_DECODE_LIMITED_BF16, DENSE_FP8_DECODE_LIMITED_F16, GATHER,
+    GATHER_FP8_584_BF16, GATHER_FP8_584_F16, GATHER_FP8_656_BF16, GATHER_FP8_656_F16, GEMM_BF16,
+    GEMM_F16, Kernel, NORM_BF16, NORM_F16, PAIR_DECODE_BF16, PAIR_DECODE_F16,
+    PAIR_DECODE_LIMITED_BF16, PAIR_DECODE_LIMITED_F16,
 };
 
 use super::driver::{
@@ -43,11 +44,11 @@ pub(super) struct Function {
 #[derive(Debug)]
 pub(super) struct Kernels {
     dense: PerType,
-    dense_fp8: Function,
+    dense_fp8: PerType,
     pair: PerType,
     /// With windows and a soft cap.
     dense_limited: PerType,
-    dense_fp8_limited: Function,
+    dense_fp8_limited: PerType,
     pair_limited: PerType,
     /// Pairs of CTAs of the paired decode kernel that the GPU has room for at once.
     pairs: u32,
@@ -89,11 +90,14 @@ impl Kernels {
         let pair = per_type(&PAIR_DECODE_BF16, &PAIR_DECODE_F16)?;
         Ok(Self {
             dense: per_type(&DENSE_DECODE_BF16, &DENSE_DECODE_F16)?,
-            dense_fp8: function(&DENSE_FP8_DECODE_BF16)?,
+            dense_fp8: per_type(&DENSE_FP8_DECODE_BF16, &DENSE_FP8_DECODE_F16)?,
             pairs: pair.bf16.clusters_at_once(driver)?,
             pair,
             dense_limited: per_type(&DENSE_DECODE_LIMITED_BF16, &DENSE_DECODE_LIMITED_F16)?,
-            dense_fp8_limited: function(&DENSE_FP8_DECODE_LIMITED_BF16)?,
+            dense_fp8_limited: per_type(
+                &DENSE_FP8_DECODE_LIMITED_BF16,
+                &DENSE_FP8_DECODE_LIMITED_F16,
+            )?,
             pair_limited: per_type(&PAIR_DECODE_LIMITED_BF16, &PAIR_DECODE_LIMITED_F16)?,
             append: per_type(&APPEND_BF16, &APPEND_F16)?,
             append_fp8_656: per_type(&APPEND_FP8_656_BF16, &APPEND_FP8_656_F16)?,
@@ -125,10 +129,11 @@ impl Kernels {
         kernels.of("kv_cache", dtype)
     }
 
-    /// The kernel that attends over a cache of [`Fp8Format::Token656`], for bf16 queries; `limited` if there is a window
-    /// or a soft cap.
-    pub(super) const fn decode_fp8(&self, limited: bool) -> Function {
-        if limited { self.dense_fp8_limited } else { self.dense_fp8 }
+    /// The kernel that attends over a cache of [`Fp8Format::Token656`], for queries of type `dtype`; `limited` if there
+    /// is a window or a soft cap.
+    pub(super) const fn decode_fp8(&self, limited: bool, dtype: DType) -> Result<Function> {
+        let kernels = if limited { &self.dense_fp8_limited } else { &self.dense_fp8 };
+        kernels.of("q", dtype)
     }
 
     /// Pairs of CTAs of the paired decode kernel that the GPU has room for at once.

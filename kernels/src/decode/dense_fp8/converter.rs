@@ -8,16 +8,18 @@
 //! threads next to each other take, of an even token, the four chunks of one tile and, of the odd one behind it, the
 //! four of the other: so they read from all banks, and write to all banks. 96 threads are 12 tokens further in every
 //! round; the sixth is one warp's.
+//!
+//! The rope tile lands as bf16. Where the others are of another type it becomes one of it, a chunk of 8 at a time.
 
 use seq_macro::seq;
 
 use super::config::*;
 use super::source;
 use crate::decode::dense::barriers::{Ring, release};
-use crate::decode::dense::config::{LEFT_FULL, LEFT_HEADERS, RIGHT_FULL, TILE};
+use crate::decode::dense::config::{LEFT_FULL, LEFT_HEADERS, QK_TILES, RIGHT_FULL, TILE};
 use crate::decode::header::Header;
 use crate::ptx::{barrier, fence, math, mbarrier, shared as memory, special, warp};
-use crate::tile::element::Element;
+use crate::tile::element::{Bf16, Element};
 use crate::tile::swizzle::{self, CHUNK_BYTES, TILE_BYTES};
 
 /// Threads for both tiles of two tokens.
@@ -58,6 +60,9 @@ pub unsafe fn run<E: Element>(shared: u32) {
             hand_over(ring.barrier(shared, LEFT_FULL));
             mbarrier::wait(ring.barrier(shared, RIGHT_LANDED), ring.parity);
             place.convert::<E>(&ring, shared, 1);
+            if !E::IS_BF16 {
+                convert_rope::<E>(ring.tile(shared, QK_TILES - 1));
+            }
             hand_over(ring.barrier(shared, RIGHT_FULL));
             ring.advance();
         }
@@ -168,6 +173,30 @@ impl Place {
             memory::store_u32x4(target ^ CHUNK_BYTES, high);
         }
     }
+}
+
+/// Makes elements of type `E` of the bf16 rope tile at `tile`, each rounded once.
+///
+/// # Safety
+/// All threads of the converter call it; the tile has landed.
+#[inline(always)]
+unsafe fn convert_rope<E: Element>(tile: u32) {
+    let mut offset = (special::thread_index() - CONVERTER_WARP * 32) * CHUNK_BYTES;
+    while offset < TILE_BYTES {
+        // SAFETY: inside the tile, 16-byte aligned, and no other thread's.
+        unsafe {
+            let chunk = memory::load_u32x4(tile + offset);
+            memory::store_u32x4(tile + offset, chunk.map(from_bf16::<E>));
+        }
+        offset += CONVERTER * CHUNK_BYTES;
+    }
+}
+
+/// Two packed bf16 as elements of type `E`.
+#[inline(always)]
+fn from_bf16<E: Element>(packed: u32) -> u32 {
+    let [low, high] = Bf16::unpack(packed);
+    E::pack(low, high)
 }
 
 /// 16 codes times their scale, each rounded once.

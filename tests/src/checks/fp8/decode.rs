@@ -29,7 +29,9 @@ fn cases(gpu: bool) -> Vec<Case> {
     let mut cases = vec![
         Case { s_q: 2, h_q: 40, mask: Mask::Causal, ..case.clone() },
         Case { batch: 1, h_q: 16, lengths: Lengths::Fixed(longest), ..case.clone() },
+        Case { h_q: 16, dtype: DType::F16, ..case.clone() },
         Case { s_q: 2, mask: Mask::Causal.within(70), softcap: Some(2.0), ..case.clone() },
+        Case { dtype: DType::F16, mask: Mask::Causal.within(200), ..case.clone() },
         Case { h_q: 40, block_size: 16, ..case.clone() },
         Case { s_q: 2, block_size: 128, mask: Mask::Causal.within(70), ..case.clone() },
     ];
@@ -54,7 +56,7 @@ pub fn decoded(session: &mut Session) -> Result<()> {
         let device = session.device().clone();
         let mut cache = Cache::new(&case, session.pool(case.dtype), 3);
         let layout = with_gaps(FORMAT, cache.blocks(), case.block_size);
-        let codes = upload(&device, &quantise(&mut cache, &layout))?;
+        let codes = upload(&device, &quantise(case.dtype, &mut cache, &layout))?;
         let cache = Arc::new(PlacedCache::new(&device, cache)?);
         let mut scene = Scene::new(&device, &case, session.pool(case.dtype), cache)?;
         let mut planner = Planner::new(&device, scene.planner_config()?)?;
@@ -90,7 +92,7 @@ fn view<'a>(buffer: &'a Buffer, layout: &Layout<4>) -> oxmla::Result<TensorRef<'
 }
 
 /// The tokens of `cache` in FP8; what it holds becomes what they stand for. Bytes that nobody may read are NaN.
-fn quantise(cache: &mut Cache, layout: &Layout<4>) -> Vec<u8> {
+fn quantise(dtype: DType, cache: &mut Cache, layout: &Layout<4>) -> Vec<u8> {
     let magnitudes: Vec<f32> = (0..0x7f).map(magnitude).collect();
     let mut bytes = vec![0xff; layout.shape[0] * layout.strides[0]];
     let block_size = layout.shape[1];
@@ -104,7 +106,7 @@ fn quantise(cache: &mut Cache, layout: &Layout<4>) -> Vec<u8> {
         let token = &mut bytes[layout.offset([block, offset, 0, 0])..][..TOKEN];
         for (group, elements) in row[..D_V].chunks_mut(GROUP).enumerate() {
             let mut values = [0.0; GROUP];
-            widen(DType::Bf16, elements, &mut values);
+            widen(dtype, elements, &mut values);
             let scale = values.iter().fold(0.0f32, |amax, x| amax.max(x.abs())) / 448.0;
             for (d, (element, value)) in elements.iter_mut().zip(values).enumerate() {
                 let wanted = value.abs() / scale;
@@ -112,11 +114,16 @@ fn quantise(cache: &mut Cache, layout: &Layout<4>) -> Vec<u8> {
                 let negative = value.is_sign_negative();
                 token[group * GROUP + d] = code as u8 | u8::from(negative) << 7;
                 let sign = if negative { -1.0 } else { 1.0 };
-                *element = narrow(DType::Bf16, sign * magnitudes[code] * scale);
+                *element = narrow(dtype, sign * magnitudes[code] * scale);
             }
             token[D_V + 4 * group..][..4].copy_from_slice(&scale.to_le_bytes());
         }
-        token[FORMAT.layout().rope as usize..].copy_from_slice(bytemuck::cast_slice(&row[D_V..]));
+        let mut values = [0.0; D_K - D_V];
+        widen(dtype, &row[D_V..], &mut values);
+        let rope = values.map(|value| narrow(DType::Bf16, value));
+        token[FORMAT.layout().rope as usize..].copy_from_slice(bytemuck::cast_slice(&rope));
+        widen(DType::Bf16, &rope, &mut values);
+        row[D_V..].copy_from_slice(&values.map(|value| narrow(dtype, value)));
     }
     bytes
 }
