@@ -36,7 +36,7 @@ impl Rows {
     pub fn new<F: Codes>(section: &Section, indices: [i32; PER_LANE]) -> Self {
         let mut rows =
             Self { cache: section.cache(), tokens: [0; 2], scales: [0; 2], mask: [0; 2] };
-        let first_scales = F::FORMAT.scales(u64::from(section.block_size()));
+        let first_scales = F::LAYOUT.scales(u64::from(section.block_size()));
         seq!(HALF in 0..2 {
             let index = section.counted(special::lane() + 32 * HALF, indices[HALF]);
             let (block, place) = section.place(index);
