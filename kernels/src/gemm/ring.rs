@@ -2,7 +2,7 @@
 
 use super::config::*;
 use super::width::Width;
-use crate::ptx::{barrier, cluster, fence, mbarrier, special};
+use crate::ptx::{barrier, cluster, fence, mbarrier, special, warp};
 use crate::tile::swizzle::TILE_BYTES;
 
 /// Initialises the barriers and makes them visible to the cluster and to TMA.
@@ -40,6 +40,8 @@ pub unsafe fn init<W: Width>(shared: u32) {
 /// All lanes of a warp that multiplies call it, converged; the other CTA has not ended.
 #[inline(always)]
 pub unsafe fn release<W: Width>(empty: u32) {
+    // An arrival orders what its own thread has read, and nothing of the other lanes.
+    warp::sync();
     let lane = special::lane();
     // SAFETY: a barrier that counts the warps that multiply.
     unsafe {
