@@ -2,7 +2,7 @@
 
 use super::config::*;
 use super::width::Width;
-use crate::ptx::{barrier, cluster, fence, mbarrier, shared, special};
+use crate::ptx::{barrier, cluster, fence, mbarrier, shared, special, warp};
 use crate::tile::swizzle::{CHUNK_BYTES, ROW_BYTES, TILE_BYTES};
 
 /// Initialises the barriers and clears the rows of `x` that are never loaded, those from `x_rows` on of every tile, and
@@ -67,6 +67,8 @@ unsafe fn clear_missing_rows<W: Width>(base: u32, x_rows: u32) {
 /// All lanes of a warp that multiplies call it, converged; the other CTA has not ended.
 #[inline(always)]
 pub unsafe fn release<W: Width>(empty: u32) {
+    // An arrival orders what its own thread has read, and nothing of the other lanes.
+    warp::sync();
     let lane = special::lane();
     // SAFETY: a barrier that counts the warps that multiply.
     unsafe {

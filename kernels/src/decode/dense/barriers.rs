@@ -3,7 +3,7 @@
 
 use super::config::*;
 use crate::decode::ring;
-use crate::ptx::{barrier, fence, mbarrier, special};
+use crate::ptx::{barrier, fence, mbarrier, special, warp};
 
 /// Initialises all mbarriers and makes them visible to the CTA and to TMA. `LANDINGS` arrivals say that a load unit is
 /// there.
@@ -55,12 +55,28 @@ impl Ring {
 /// One arrival per warp, after all its lanes are done with the buffer.
 ///
 /// # Safety
-/// All lanes call it, converged; `barrier` is one of the `_EMPTY` barriers of this warp's warpgroup.
+/// All lanes call it, converged; `barrier` counts an arrival of each warp of this one's role.
 #[inline(always)]
 pub unsafe fn release(barrier: u32) {
+    // SAFETY: the caller's promise.
+    unsafe { release_all([barrier]) };
+}
+
+/// The same for several buffers.
+///
+/// # Safety
+/// As for [`release`].
+#[inline(always)]
+pub unsafe fn release_all<const N: usize>(barriers: [u32; N]) {
+    // An arrival orders what its own thread has read and written, and nothing of the other lanes.
+    warp::sync();
     if special::lane() == 0 {
-        // SAFETY: the caller's promise.
-        unsafe { mbarrier::arrive(barrier) };
+        let mut i = 0;
+        while i < N {
+            // SAFETY: the caller's promise.
+            unsafe { mbarrier::arrive(barriers[i]) };
+            i += 1;
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use super::source;
 use crate::decode::dense::barriers::{Ring, release};
 use crate::decode::dense::config::{LEFT_FULL, LEFT_HEADERS, QK_TILES, RIGHT_FULL, TILE};
 use crate::decode::header::Header;
-use crate::ptx::{barrier, fence, math, mbarrier, shared as memory, special, warp};
+use crate::ptx::{barrier, fence, math, mbarrier, shared as memory, special};
 use crate::tile::element::{Bf16, Element};
 use crate::tile::swizzle::{self, CHUNK_BYTES, TILE_BYTES};
 
@@ -76,7 +76,6 @@ pub unsafe fn run<E: Element>(shared: u32) {
 #[inline(always)]
 pub unsafe fn hand_over(barrier: u32) {
     fence::proxy_async_shared();
-    warp::sync();
     // SAFETY: the barrier counts one arrival of each warp.
     unsafe { release(barrier) };
 }

@@ -9,7 +9,7 @@ use crate::abi::DenseDecodeParams;
 use crate::attention::limits::Limits;
 use crate::attention::rows::Tile;
 use crate::attention::softmax::{self, OnlineSoftmax, RowResult};
-use crate::decode::dense::barriers::release;
+use crate::decode::dense::barriers::{release, release_all};
 use crate::decode::header::Header;
 use crate::decode::output::issue_output;
 use crate::decode::ring::Ring;
@@ -66,8 +66,7 @@ impl<L: Limits> Own<L> {
             self.begin_scores::<E>(&mut scores, shared);
             self.go_on_with_scores::<E>(&mut scores, shared);
             wgmma::wait_64::<0>(&mut scores);
-            release(shared + SCORED + 8 * 7);
-            release(shared + SCORED + 8 * 8);
+            release_all([7, 8].map(|tile| shared + SCORED + 8 * tile));
             if let Some(rows) = tail::rows_before::<L>(&header) {
                 tail::clear::<OWN_GROUP>(self.v.tiles(shared), rows);
             }
@@ -88,8 +87,7 @@ impl<L: Limits> Own<L> {
                 release(v.barrier(shared, V_READY));
                 self.sender.wait(shared);
                 wgmma::wait_64::<1>(&mut scores);
-                release(shared + SCORED + 8 * 7);
-                release(shared + SCORED + 8 * 8);
+                release_all([7, 8].map(|tile| shared + SCORED + 8 * tile));
                 self.limits.apply(&mut scores, params, header.tokens);
                 factors = softmax.step(&mut scores, params.scale_log2);
                 // Or ptxas would wait for the output first and compute the probabilities behind it.
