@@ -47,6 +47,7 @@ class Step(Structure):
         ("s_q", c_uint32),
         ("mask", c_uint32),
         ("memory", c_uint32),
+        ("window", c_uint32),
     ]
 
 
@@ -57,6 +58,7 @@ class Decode(Structure):
         ("out", Tensor),
         ("lse", Tensor),
         ("softmax_scale", c_float),
+        ("softcap", c_float),
     ]
 
 
@@ -111,8 +113,9 @@ class Planner:
             self.library.calls.oxmla_planner_destroy(self.handle)
             self.handle = c_void_p()
 
-    def plan(self, lengths, block_table, s_q, causal, stream=None):
-        """`lengths [batch]`, `block_table [batch, max_blocks]`, both int32, both on the host or on the GPU."""
+    def plan(self, lengths, block_table, s_q, causal, stream=None, window=0):
+        """`lengths [batch]`, `block_table [batch, max_blocks]`, both int32, both on the host or on the GPU. A `window` of
+        0 is none."""
         for name, tensor in (("lengths", lengths), ("block_table", block_table)):
             if dtype_name(tensor) != "int32" or tensor.is_cuda != lengths.is_cuda:
                 raise TypeError(f"`{name}` must be int32, and where `lengths` is")
@@ -121,7 +124,7 @@ class Planner:
             raise ValueError(f"`block_table` must be [{batch}, max_blocks], and rows and `lengths` without gaps")
         step = Step(lengths.data_ptr(), block_table.data_ptr(), batch, max_blocks, block_table.stride()[0],
                     s_q, MASK_CAUSAL if causal else MASK_NONE,
-                    MEMORY_DEVICE if lengths.is_cuda else MEMORY_HOST)
+                    MEMORY_DEVICE if lengths.is_cuda else MEMORY_HOST, window)
         self.library.check(self.library.calls.oxmla_plan(self.handle, byref(step), stream))
 
     def decode(self, args, stream=None):
@@ -137,9 +140,9 @@ class Planner:
         return text.value.decode()
 
 
-def arguments(q, kv_cache, out, lse, softmax_scale):
+def arguments(q, kv_cache, out, lse, softmax_scale, softcap=0.0):
     """What `Planner.decode` takes."""
-    return Decode(tensor(q), tensor(kv_cache), tensor(out), tensor(lse), softmax_scale)
+    return Decode(tensor(q), tensor(kv_cache), tensor(out), tensor(lse), softmax_scale, softcap)
 
 
 def tensor(like):

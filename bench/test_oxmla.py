@@ -64,6 +64,20 @@ class OnCpu(unittest.TestCase):
             self.assertAlmostEqual(both, math.log(4), places=6)
         self.assertEqual(list(lse.values[12:]), [-math.inf] * 12)
 
+    def test_window_and_softcap(self):
+        """Two query tokens that see one token each: the LSE is the score, capped."""
+        q = Tensor("bfloat16", (2, 2, 4, 576), bf16([1.0] * (2 * 2 * 4 * 576)))
+        rows = [math.nan] * (64 * 576) + [0.0] * 576 + [1.0] * 576 + [math.nan] * (318 * 576)
+        cache = Tensor("bfloat16", (6, 64, 1, 576), bf16(rows))
+        out = Tensor("bfloat16", (2, 2, 4, 512), bf16([7.0] * (2 * 2 * 4 * 512)))
+        lse = Tensor("float32", (2, 4, 2), array("f", [7.0] * (2 * 2 * 4)))
+        self.planner.plan(self.lengths, self.table, 2, causal=True, window=1)
+        self.assertIn("window of 1 tokens", self.planner.explain())
+        self.planner.decode(oxmla.arguments(q, cache, out, lse, 3 / 576, softcap=2.0))
+        for head in range(4):
+            self.assertAlmostEqual(lse.values[2 * head], 0.0, places=6)
+            self.assertAlmostEqual(lse.values[2 * head + 1], 2 * math.tanh(1.5), places=5)
+
     def test_pieces(self):
         for tokens, words in ((0, "equal shares"), (128, "pieces of 128 tokens")):
             planner = self.make_planner(piece_tokens=tokens)

@@ -37,6 +37,7 @@ fn main() -> Result<()> {
         out: out.view_mut(DType::Bf16, &[1, 1, 128, 512])?,
         lse: lse.view_mut(DType::F32, &[1, 128, 1])?,
         softmax_scale: 192f32.sqrt().recip(),
+        softcap: None,
     };
     decode(&planner, &plan, stream.as_ref(), tensors)?; // once per layer
     stream.synchronize()?;

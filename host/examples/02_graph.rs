@@ -28,6 +28,7 @@ impl Tensors {
             out: self.out.view_mut(DType::Bf16, &[1, 1, HEADS, 512])?,
             lse: self.lse.view_mut(DType::F32, &[1, HEADS, 1])?,
             softmax_scale: 192f32.sqrt().recip(),
+            softcap: None,
         })
     }
 }

@@ -101,7 +101,7 @@ fn tensors<'a>(
     out: TensorMut<'a>,
     lse: TensorMut<'a>,
 ) -> Decode<'a> {
-    Decode { q, kv_cache, out, lse, softmax_scale: 192f32.sqrt().recip() }
+    Decode { q, kv_cache, out, lse, softmax_scale: 192f32.sqrt().recip(), softcap: None }
 }
 
 fn planner(device: &Device) -> oxmla::Result<Planner> {

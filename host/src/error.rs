@@ -284,6 +284,14 @@ pub enum Error {
         /// The scale.
         got: f32,
     },
+    /// A soft cap that is zero, negative or not finite, or 2^126 times larger or smaller than the softmax scale.
+    #[error(
+        "`softcap` must be finite and greater than 0, and in proportion to `softmax_scale`, but is {got}"
+    )]
+    InvalidSoftcap {
+        /// The cap.
+        got: f32,
+    },
     /// A plan that a later step of its planner has replaced.
     #[error("the plan is of step {plan}, but its planner has gone on to step {planner}")]
     StalePlan {

@@ -29,7 +29,8 @@
 //! decode(&planner, &plan, stream.as_ref(), Decode { // once per layer
 //!     q: q.view(DType::Bf16, &[1, 1, 128, 576])?, kv_cache: cache.view(),
 //!     out: out.view_mut(DType::Bf16, &[1, 1, 128, 512])?,
-//!     lse: lse.view_mut(DType::F32, &[1, 128, 1])?, softmax_scale: 192f32.sqrt().recip() })?;
+//!     lse: lse.view_mut(DType::F32, &[1, 128, 1])?,
+//!     softmax_scale: 192f32.sqrt().recip(), softcap: None })?;
 //! stream.synchronize()?;
 //! assert_eq!(out.to_vec::<bf16>()?, [bf16::ONE; 128 * 512]);
 //! # Ok(())
@@ -61,7 +62,8 @@
 //!
 //! # Semantics
 //! - Shapes are written outermost axis first, `[batch, s_q, h_q, 576]`; strides are in elements, sizes in bytes.
-//! - With [`Mask::Causal`], query token `i` of `s_q` sees the first `length − (s_q − 1 − i)` cached tokens.
+//! - With [`Mask::Causal`], query token `i` of `s_q` sees the first `length − (s_q − 1 − i)` cached tokens; behind
+//!   a sliding window ([`Mask::within`]) the last `tokens` of these.
 //! - The LSE is the natural logarithm of the sum of exponentials of scaled scores. A query token that sees
 //!   nothing has output 0 and LSE −∞, which is what merging partial results wants.
 //! - Sums are in f32. Probabilities are rounded to the element type before they multiply values on a GPU.

@@ -20,6 +20,7 @@ struct Case<T> {
     kv_cache: Vec<T>,
     table: BlockTable,
     softmax_scale: f32,
+    softcap: Option<f32>,
 }
 
 /// Output and LSE.
@@ -78,7 +79,8 @@ impl<T: Float> Case<T> {
         let q = numbers(8).take(lengths.len() * s_q * h_q as usize * 576).collect();
         let table = BlockTable::from_rows(lengths, &rows)?;
         let softmax_scale = 1.0 / 24.0;
-        Ok(Self { dims, lengths: lengths.to_vec(), s_q, mask, q, kv_cache, table, softmax_scale })
+        let lengths = lengths.to_vec();
+        Ok(Self { dims, lengths, s_q, mask, q, kv_cache, table, softmax_scale, softcap: None })
     }
 
     fn q_shape(&self) -> [usize; 4] {
@@ -124,6 +126,7 @@ impl<T: Float> Case<T> {
             out: TensorMut::from_slice(&mut out, &[batch, s_q, h_q, 512])?,
             lse: TensorMut::from_slice(&mut lse, &[batch, h_q, s_q])?,
             softmax_scale: self.softmax_scale,
+            softcap: self.softcap,
         };
         decode(&planner, &plan, StreamRef::cpu(), args)?;
         Ok(Outcome { out: out.into_iter().map(Into::into).collect(), lse })
@@ -252,6 +255,7 @@ fn gaps_in_the_output_are_left_alone() -> Result<()> {
             out: TensorMut::with_strides(&mut out, &[2, 1, 3, 512], &[3 * 520, 0, 520, 1])?,
             lse: TensorMut::with_strides(&mut lse, &[2, 3, 1], &[6, 2, 1])?,
             softmax_scale: case.softmax_scale,
+            softcap: case.softcap,
         };
         decode(&planner, &plan, StreamRef::cpu(), args)?;
         for (row, expected) in out.chunks_exact(520).zip(expected.out.chunks_exact(512)) {
@@ -284,4 +288,76 @@ fn nan_in_a_visible_row_reaches_the_tokens_that_see_it_and_no_other() -> Result<
         assert_eq!(is_nan, [false, true, false, true, false, false, false, false]);
     }
     Ok(())
+}
+
+/// Against attention written down once more, for windows and caps: a cache that is NaN and block ids without a meaning
+/// before the windows, lengths around the ends of blocks, and windows smaller and larger than these.
+#[test]
+fn windows_and_soft_caps() -> Result<()> {
+    for (window, softcap) in [(1, None), (63, None), (64, Some(0.5)), (130, None), (500, Some(3.0))]
+    {
+        for mask in [Mask::None, Mask::Causal] {
+            let lengths = [1, 64, 65, 200, 0];
+            let mut case = Case::<bf16>::random(3, 1, &lengths, 2, mask.within(window))?;
+            case.softcap = softcap;
+            let ids = case.hide(window)?;
+            let expected = case.attend(&ids, window, mask == Mask::Causal);
+            for device in [Device::cpu(), Device::oracle()] {
+                let found = case.run(&device)?;
+                assert_close(&found.out, &expected.out, 8e-4, 2.01 / 128.0);
+                assert_close(&found.lse, &expected.lse, 1e-5, 1e-5);
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Case<bf16> {
+    /// Spoils what is before the windows of both query tokens; the ids as they were.
+    fn hide(&mut self, window: u32) -> Result<Vec<i32>> {
+        let (ids, columns) = (self.table.ids().to_vec(), self.table.max_blocks());
+        let mut rows: Vec<Vec<i32>> = Vec::new();
+        for (request, &length) in self.lengths.iter().enumerate() {
+            let mut row = ids[request * columns..][..(length as usize).div_ceil(64)].to_vec();
+            let hidden = (length as usize).saturating_sub(window as usize + 1);
+            for position in 0..hidden {
+                let at = (row[position / 64] as usize * 64 + position % 64) * 576;
+                self.kv_cache[at..at + 576].fill(bf16::NAN);
+            }
+            row[..hidden / 64].fill(i32::MAX);
+            rows.push(row);
+        }
+        let rows: Vec<_> = rows.iter().map(|row| &**row).collect();
+        self.table = BlockTable::from_rows(&self.lengths, &rows)?;
+        Ok(ids)
+    }
+
+    /// Two query tokens of three heads, in f64, each token asked whether it is seen.
+    fn attend(&self, ids: &[i32], window: u32, causal: bool) -> Outcome {
+        let columns = self.table.max_blocks();
+        let mut out = Vec::new();
+        let mut lse = vec![f32::NAN; self.lengths.len() * 3 * 2];
+        for (request, token, head) in (0..self.lengths.len() * 6).map(|i| (i / 6, i / 3 % 2, i % 3))
+        {
+            let length = i64::from(self.lengths[request]);
+            let own = length - 2 + token as i64;
+            let q = &self.q[((request * 2 + token) * 3 + head) * 576..][..576];
+            let (mut sum, mut row) = (0.0, vec![0.0; 512]);
+            for p in (0..length).filter(|p| *p > own - i64::from(window) && (!causal || *p <= own))
+            {
+                let id = ids[request * columns + p as usize / 64] as usize;
+                let kv = &self.kv_cache[(id * 64 + p as usize % 64) * 576..][..576];
+                let dot: f64 = q.iter().zip(kv).map(|(q, k)| q.to_f64() * k.to_f64()).sum();
+                let score = dot * f64::from(self.softmax_scale);
+                let cap = self.softcap.map(f64::from);
+                let weight = cap.map_or(score, |cap| cap * (score / cap).tanh()).exp();
+                sum += weight;
+                row.iter_mut().zip(kv).for_each(|(o, v)| *o += weight * v.to_f64());
+            }
+            lse[(request * 3 + head) * 2 + token] = sum.ln() as f32;
+            let normaliser = if sum == 0.0 { 0.0 } else { 1.0 / sum };
+            out.extend(row.iter().map(|o| (o * normaliser) as f32));
+        }
+        Outcome { out, lse }
+    }
 }

@@ -143,7 +143,7 @@ fn attend(device: &Device, dtype: DType, kv_cache: TensorRef<'_>) -> Result<Vec<
         )
     };
     let lse = TensorMut::from_slice(&mut lse, &[1, 1, 1])?;
-    let args = Decode { q, kv_cache, out: out_view, lse, softmax_scale: 1.0 };
+    let args = Decode { q, kv_cache, out: out_view, lse, softmax_scale: 1.0, softcap: None };
     decode(&planner, &plan, StreamRef::cpu(), args)?;
     Ok(out)
 }

@@ -89,6 +89,36 @@ fn steps_stay_within_the_maxima() -> Result<()> {
     Ok(())
 }
 
+/// Two query tokens that see 64 tokens each reach back 65: of 200 tokens the last 65 are in blocks 2 and 3, of 193 in
+/// block 2 and the one token of block 3.
+#[test]
+fn ids_of_blocks_before_all_windows_are_not_looked_at() -> Result<()> {
+    let mut planner = planner()?;
+    for strides in [[4, 1], [1, 1]] {
+        let ids = [i32::MAX, -1, 3, 1];
+        let block_table = TensorRef::with_strides(&ids, &[1, 4], &strides)?;
+        let mask = Mask::Causal.within(64);
+        let step = Step { lengths: &[200], block_table, s_q: 2, mask };
+        let plan = planner.plan(StreamRef::cpu(), step)?;
+        assert_eq!((plan.mask(), plan.summary().most_blocks), (mask, 2));
+        assert_eq!((plan.summary().tokens, plan.summary().split_requests), (200, 0));
+        let explanation = plan.explain();
+        assert!(explanation.contains("causal mask, window of 64 tokens"), "{explanation}");
+        assert!(planner.plan(StreamRef::cpu(), Step { lengths: &[193], ..step }).is_ok());
+
+        let refused = planner.plan(StreamRef::cpu(), Step { lengths: &[192], ..step }).err();
+        let error = Error::BlockOutOfPool { request: 0, index: 1, id: -1, blocks: 10 };
+        assert_eq!(refused, Some(error.clone()));
+        let wider = Step { mask: mask.within(72), ..step };
+        assert!(planner.plan(StreamRef::cpu(), wider).is_err_and(|refused| refused == error));
+    }
+    let table = BlockTable::from_rows(&[1], &[&[0]])?;
+    let step = Step::new(&table, 1, Mask::None.within(0));
+    let error = Error::OutOfRange { arg: "window", min: 1, max: u32::MAX.into(), got: 0 };
+    assert_eq!(planner.plan(StreamRef::cpu(), step).err(), Some(error));
+    Ok(())
+}
+
 #[test]
 fn tables_are_i32_matrices_on_the_host() -> Result<()> {
     let mut planner = planner()?;

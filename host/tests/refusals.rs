@@ -41,6 +41,7 @@ impl Memory {
             out: TensorMut::from_slice(&mut self.out, &[2, 2, 128, 512])?,
             lse: TensorMut::from_slice(&mut self.lse, &[2, 128, 2])?,
             softmax_scale: 0.1,
+            softcap: None,
         })
     }
 
@@ -175,6 +176,24 @@ fn scales() -> Result<()> {
         Ok(())
     })?;
     assert!(matches!(error, Error::InvalidScale { got } if got.is_nan()));
+    Ok(())
+}
+
+#[test]
+fn soft_caps() -> Result<()> {
+    for got in [0.0, -0.0, -1.0, f32::INFINITY, f32::NEG_INFINITY, 1e38] {
+        let error = refused(|args| {
+            args.softmax_scale = 1e-3;
+            args.softcap = Some(got);
+            Ok(())
+        })?;
+        assert_eq!(error, Error::InvalidSoftcap { got });
+    }
+    let error = refused(|args| {
+        args.softcap = Some(f32::NAN);
+        Ok(())
+    })?;
+    assert!(matches!(error, Error::InvalidSoftcap { got } if got.is_nan()));
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 use std::error::Error;
 
 use half::{bf16, f16};
-use oxmla_kernels::abi::Cut;
+use oxmla_kernels::abi::{Cut, Reach};
 use oxmla_kernels::decode::Variant;
 use oxmla_kernels::launch::{DENSE_DECODE_BF16, DENSE_DECODE_F16};
 use oxmla_kernels::simulate::{CachedTokens, DenseDecode, ElementType};
@@ -54,9 +54,11 @@ fn simulate(element: ElementType) -> Result<Trace, Box<dyn Error>> {
         out: &mut out,
         lse: &mut lse,
         softmax_scale: 576f32.powf(-0.5),
+        softcap: None,
         causal: false,
         parts: 1,
         cut: Cut::balanced(0),
+        reach: Reach::ALL,
         variant: Variant::Dense,
     };
     Ok(step.run(|launch| launch.trace(true))?)

@@ -17,7 +17,8 @@ use bytemuck::{Pod, Zeroable};
 pub struct DenseDecodeParams {
     /// `*const i32 [batch]`: cached tokens of each request.
     pub lengths: u64,
-    /// `*const i32 [batch, table_stride]`: block ids; only the first `ceil(length / 64)` are read.
+    /// `*const i32 [batch, table_stride]`: block ids; of the first `ceil(length / 64)` those that hold tokens within
+    /// `reach` are used.
     pub block_table: u64,
     /// `*mut bf16 | f16`: the output.
     pub out: u64,
@@ -51,10 +52,24 @@ pub struct DenseDecodeParams {
     pub rows: Rows,
     /// 1 when query token `i` sees only the first `length − (s_q − 1 − i)` tokens, else 0.
     pub causal: u32,
-    /// `softmax_scale · log2(e)`.
+    /// By what scores are multiplied to be powers of two: `softmax_scale · log2(e)`, or `cap · log2(e)` if they are
+    /// capped.
     pub scale_log2: f32,
     /// How the cached tokens are divided among the parts.
     pub cut: Cut,
+    /// What query tokens see.
+    pub reach: Reach,
+    /// By what scores are multiplied before their hyperbolic tangent is taken, `softmax_scale / cap`; 0 if they are not
+    /// capped.
+    pub softcap: f32,
+}
+
+impl DenseDecodeParams {
+    /// Whether the step has a window or a soft cap: what the kernels for limited scores are for.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.reach != Reach::ALL || self.softcap != 0.0
+    }
 }
 
 /// What [`crate::decode::schedule`] divides a batch by.
@@ -69,6 +84,12 @@ pub struct Cut {
     /// the same share.
     pub fixed: u32,
 }
+
+/// How many tokens at the end of a request any query token sees, later ones included: the window and `s_q − 1`, or
+/// [`u32::MAX`] without a window. Blocks before them do not count, and are not looked at.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct Reach(pub u32);
 
 /// Packing of (query token, head) pairs into the M dimension of the tensor-core tiles.
 #[repr(C)]
@@ -128,11 +149,21 @@ impl Rows {
     }
 }
 
-const _: () = assert!(size_of::<DenseDecodeParams>() == 12 * 8 + 14 * 4);
+const _: () = assert!(size_of::<DenseDecodeParams>() == 12 * 8 + 16 * 4);
 
 #[cfg(test)]
 mod tests {
-    use super::Rows;
+    use bytemuck::Zeroable;
+
+    use super::{DenseDecodeParams, Reach, Rows};
+
+    #[test]
+    fn a_window_or_a_soft_cap_limits_a_step() {
+        let plain = DenseDecodeParams { reach: Reach::ALL, ..DenseDecodeParams::zeroed() };
+        assert!(!plain.is_limited());
+        assert!(DenseDecodeParams { softcap: 0.01, ..plain }.is_limited());
+        assert!(DenseDecodeParams { reach: Reach::behind(4096, 1), ..plain }.is_limited());
+    }
 
     /// Every (token, head) pair is packed exactly once, whatever the number of KV heads.
     #[test]

@@ -4,6 +4,7 @@
 //! the kernels read them through the address of the parameter.
 
 use crate::abi::DenseDecodeParams;
+use crate::attention::limits::{Limited, Plain};
 use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
 use crate::cache::fp8::{self, Paged584, Token656};
 use crate::cache::{append, copy, gather as rows};
@@ -32,7 +33,7 @@ pub unsafe extern "ptx-kernel" fn dense_decode_bf16(
     let q = tensor_map_parameter!("dense_decode_bf16_param_0");
     let kv = tensor_map_parameter!("dense_decode_bf16_param_1");
     // SAFETY: the launcher's promise.
-    unsafe { dense::run::<Bf16>(q, kv, &params) }
+    unsafe { dense::run::<Bf16, Plain>(q, kv, &params) }
 }
 
 /// Dense decode, f16. Grid (tiles, parts).
@@ -48,7 +49,7 @@ pub unsafe extern "ptx-kernel" fn dense_decode_f16(
     let q = tensor_map_parameter!("dense_decode_f16_param_0");
     let kv = tensor_map_parameter!("dense_decode_f16_param_1");
     // SAFETY: the launcher's promise.
-    unsafe { dense::run::<F16>(q, kv, &params) }
+    unsafe { dense::run::<F16, Plain>(q, kv, &params) }
 }
 
 /// Dense decode over an FP8 cache of 656 bytes a token, bf16. Grid (tiles, parts).
@@ -71,7 +72,29 @@ pub unsafe extern "ptx-kernel" fn dense_fp8_decode_bf16(
         rope: tensor_map_parameter!("dense_fp8_decode_bf16_param_3"),
     };
     // SAFETY: the launcher's promise.
-    unsafe { dense_fp8::run::<Bf16>(q, &kv, &params) }
+    unsafe { dense_fp8::run::<Bf16, Plain>(q, &kv, &params) }
+}
+
+/// Dense decode with windows and a soft cap over an FP8 cache of 656 bytes a token, bf16. Grid (tiles, parts).
+///
+/// # Safety
+/// The launch follows `launch::DENSE_FP8_DECODE_LIMITED_BF16`; else as for [`dense_fp8_decode_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn dense_fp8_decode_limited_bf16(
+    _q: TensorMap,
+    _codes: TensorMap,
+    _scales: TensorMap,
+    _rope: TensorMap,
+    params: DenseDecodeParams,
+) {
+    let q = tensor_map_parameter!("dense_fp8_decode_limited_bf16_param_0");
+    let kv = Codes {
+        codes: tensor_map_parameter!("dense_fp8_decode_limited_bf16_param_1"),
+        scales: tensor_map_parameter!("dense_fp8_decode_limited_bf16_param_2"),
+        rope: tensor_map_parameter!("dense_fp8_decode_limited_bf16_param_3"),
+    };
+    // SAFETY: the launcher's promise.
+    unsafe { dense_fp8::run::<Bf16, Limited>(q, &kv, &params) }
 }
 
 /// Dense decode over an FP8 cache of 656 bytes a token, f16. Grid (tiles, parts).
@@ -93,7 +116,29 @@ pub unsafe extern "ptx-kernel" fn dense_fp8_decode_f16(
         rope: tensor_map_parameter!("dense_fp8_decode_f16_param_3"),
     };
     // SAFETY: the launcher's promise.
-    unsafe { dense_fp8::run::<F16>(q, &kv, &params) }
+    unsafe { dense_fp8::run::<F16, Plain>(q, &kv, &params) }
+}
+
+/// Dense decode with windows and a soft cap over an FP8 cache of 656 bytes a token, f16. Grid (tiles, parts).
+///
+/// # Safety
+/// As for [`dense_fp8_decode_limited_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn dense_fp8_decode_limited_f16(
+    _q: TensorMap,
+    _codes: TensorMap,
+    _scales: TensorMap,
+    _rope: TensorMap,
+    params: DenseDecodeParams,
+) {
+    let q = tensor_map_parameter!("dense_fp8_decode_limited_f16_param_0");
+    let kv = Codes {
+        codes: tensor_map_parameter!("dense_fp8_decode_limited_f16_param_1"),
+        scales: tensor_map_parameter!("dense_fp8_decode_limited_f16_param_2"),
+        rope: tensor_map_parameter!("dense_fp8_decode_limited_f16_param_3"),
+    };
+    // SAFETY: the launcher's promise.
+    unsafe { dense_fp8::run::<F16, Limited>(q, &kv, &params) }
 }
 
 /// Dense decode by pairs of CTAs, bf16. Grid (tiles, parts), an even number of tiles for each list of rows.
@@ -109,7 +154,7 @@ pub unsafe extern "ptx-kernel" fn pair_decode_bf16(
     let q = tensor_map_parameter!("pair_decode_bf16_param_0");
     let kv = tensor_map_parameter!("pair_decode_bf16_param_1");
     // SAFETY: the launcher's promise.
-    unsafe { pair::run::<Bf16>(q, kv, &params) }
+    unsafe { pair::run::<Bf16, Plain>(q, kv, &params) }
 }
 
 /// Dense decode by pairs of CTAs, f16. Grid (tiles, parts), an even number of tiles for each list of rows.
@@ -125,7 +170,73 @@ pub unsafe extern "ptx-kernel" fn pair_decode_f16(
     let q = tensor_map_parameter!("pair_decode_f16_param_0");
     let kv = tensor_map_parameter!("pair_decode_f16_param_1");
     // SAFETY: the launcher's promise.
-    unsafe { pair::run::<F16>(q, kv, &params) }
+    unsafe { pair::run::<F16, Plain>(q, kv, &params) }
+}
+
+/// Dense decode with windows and a soft cap, bf16. Grid (tiles, parts).
+///
+/// # Safety
+/// The launch follows `launch::DENSE_DECODE_LIMITED_BF16`; else as for [`dense_decode_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn dense_decode_limited_bf16(
+    _q: TensorMap,
+    _kv: TensorMap,
+    params: DenseDecodeParams,
+) {
+    let q = tensor_map_parameter!("dense_decode_limited_bf16_param_0");
+    let kv = tensor_map_parameter!("dense_decode_limited_bf16_param_1");
+    // SAFETY: the launcher's promise.
+    unsafe { dense::run::<Bf16, Limited>(q, kv, &params) }
+}
+
+/// Dense decode with windows and a soft cap, f16. Grid (tiles, parts).
+///
+/// # Safety
+/// As for [`dense_decode_limited_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn dense_decode_limited_f16(
+    _q: TensorMap,
+    _kv: TensorMap,
+    params: DenseDecodeParams,
+) {
+    let q = tensor_map_parameter!("dense_decode_limited_f16_param_0");
+    let kv = tensor_map_parameter!("dense_decode_limited_f16_param_1");
+    // SAFETY: the launcher's promise.
+    unsafe { dense::run::<F16, Limited>(q, kv, &params) }
+}
+
+/// Dense decode with windows and a soft cap by pairs of CTAs, bf16. Grid (tiles, parts), an even number of tiles for
+/// each list of rows.
+///
+/// # Safety
+/// The launch follows `launch::PAIR_DECODE_LIMITED_BF16`; else as for [`dense_decode_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn pair_decode_limited_bf16(
+    _q: TensorMap,
+    _kv: TensorMap,
+    params: DenseDecodeParams,
+) {
+    let q = tensor_map_parameter!("pair_decode_limited_bf16_param_0");
+    let kv = tensor_map_parameter!("pair_decode_limited_bf16_param_1");
+    // SAFETY: the launcher's promise.
+    unsafe { pair::run::<Bf16, Limited>(q, kv, &params) }
+}
+
+/// Dense decode with windows and a soft cap by pairs of CTAs, f16. Grid (tiles, parts), an even number of tiles for
+/// each list of rows.
+///
+/// # Safety
+/// As for [`pair_decode_limited_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn pair_decode_limited_f16(
+    _q: TensorMap,
+    _kv: TensorMap,
+    params: DenseDecodeParams,
+) {
+    let q = tensor_map_parameter!("pair_decode_limited_f16_param_0");
+    let kv = tensor_map_parameter!("pair_decode_limited_f16_param_1");
+    // SAFETY: the launcher's promise.
+    unsafe { pair::run::<F16, Limited>(q, kv, &params) }
 }
 
 /// Sparse decode, bf16, queries of 576 dimensions. Grid (tiles, parts).

@@ -89,6 +89,18 @@ pub const SPARSE_FP8_584_DECODE_BF16: Kernel = sparse_fp8("sparse_fp8_584_decode
 pub const SPARSE_PREFILL_576_BF16: Kernel = sparse("sparse_prefill_576_bf16");
 /// Sparse prefill over a bf16 cache, queries of 512 dimensions.
 pub const SPARSE_PREFILL_512_BF16: Kernel = sparse("sparse_prefill_512_bf16");
+/// Dense decode with windows and a soft cap over a bf16 cache.
+pub const DENSE_DECODE_LIMITED_BF16: Kernel = dense("dense_decode_limited_bf16");
+/// Dense decode with windows and a soft cap over an f16 cache.
+pub const DENSE_DECODE_LIMITED_F16: Kernel = dense("dense_decode_limited_f16");
+/// Dense decode with windows and a soft cap over an FP8 cache of 656 bytes a token, bf16.
+pub const DENSE_FP8_DECODE_LIMITED_BF16: Kernel = dense_fp8("dense_fp8_decode_limited_bf16");
+/// Dense decode with windows and a soft cap over an FP8 cache of 656 bytes a token, f16.
+pub const DENSE_FP8_DECODE_LIMITED_F16: Kernel = dense_fp8("dense_fp8_decode_limited_f16");
+/// Dense decode with windows and a soft cap by pairs of CTAs over a bf16 cache.
+pub const PAIR_DECODE_LIMITED_BF16: Kernel = pair("pair_decode_limited_bf16");
+/// Dense decode with windows and a soft cap by pairs of CTAs over an f16 cache.
+pub const PAIR_DECODE_LIMITED_F16: Kernel = pair("pair_decode_limited_f16");
 /// New tokens into a bf16 cache.
 pub const APPEND_BF16: Kernel = plain("append_bf16", cache::THREADS, cache::CTAS_PER_SM);
 /// New tokens into an f16 cache.
@@ -156,6 +168,12 @@ pub const KERNELS: &[Kernel] = &[
     SPARSE_FP8_584_DECODE_BF16,
     SPARSE_PREFILL_576_BF16,
     SPARSE_PREFILL_512_BF16,
+    DENSE_DECODE_LIMITED_BF16,
+    DENSE_DECODE_LIMITED_F16,
+    DENSE_FP8_DECODE_LIMITED_BF16,
+    DENSE_FP8_DECODE_LIMITED_F16,
+    PAIR_DECODE_LIMITED_BF16,
+    PAIR_DECODE_LIMITED_F16,
     APPEND_BF16,
     APPEND_F16,
     GATHER,

@@ -13,7 +13,9 @@
 #![no_std]
 // `seq!` counts from 0 and writes the numbers into the expressions.
 #![allow(clippy::identity_op, clippy::erasing_op, clippy::eq_op)]
-#![cfg_attr(target_arch = "nvptx64", feature(abi_ptx, asm_experimental_arch))]
+#![cfg_attr(target_arch = "nvptx64", feature(abi_ptx, asm_experimental_arch, link_llvm_intrinsics))]
+// LLVM's intrinsics, for `ptx/` alone.
+#![cfg_attr(target_arch = "nvptx64", allow(internal_features))]
 
 #[cfg(feature = "simt")]
 extern crate std;

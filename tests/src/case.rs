@@ -1,6 +1,7 @@
 //! One case: everything that decides its inputs, in a form that can be printed and read back.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use anyhow::{Context, Error, Result, bail, ensure};
@@ -29,6 +30,8 @@ pub struct Case {
     pub views: Views,
     /// Factor of the scores.
     pub scale: f32,
+    /// Soft cap of the scores, if they are capped.
+    pub softcap: Option<f32>,
     /// Decides all values, the order of blocks, and lengths that are drawn.
     pub seed: u64,
 }
@@ -67,6 +70,7 @@ impl Default for Case {
             mask: Mask::None,
             views: Views::Packed,
             scale: DEFAULT_SCALE,
+            softcap: None,
             seed: 0,
         }
     }
@@ -92,11 +96,20 @@ impl Case {
         tokens * self.s_q * self.h_q
     }
 
-    /// How many tokens of a request of `length` query token `token` sees.
+    /// Which tokens of a request of `length` query token `token` sees.
     #[must_use]
-    pub fn visible(&self, length: i32, token: usize) -> usize {
-        let hidden = if self.mask == Mask::Causal { self.s_q - 1 - token } else { 0 };
-        (length as usize).saturating_sub(hidden)
+    pub fn visible(&self, length: i32, token: usize) -> Range<usize> {
+        let own = i64::from(length) - self.s_q as i64 + token as i64;
+        let end = if self.mask.is_causal() { own + 1 } else { length.into() };
+        let first = self.mask.window().map_or(0, |window| own + 1 - i64::from(window));
+        let end = end.max(0) as usize;
+        (first.max(0) as usize).min(end)..end
+    }
+
+    /// Tokens at the beginning of a request of `length` that no query token sees.
+    #[must_use]
+    pub fn hidden(&self, length: i32) -> usize {
+        self.mask.window().map_or(0, |_| self.visible(length, 0).start)
     }
 }
 
@@ -128,11 +141,13 @@ impl Lengths {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { dtype, batch, s_q, h_q, h_k, lengths, mask, views, scale, seed } = self;
-        let mask = if *mask == Mask::Causal { "causal" } else { "none" };
+        let Self { dtype, batch, s_q, h_q, h_k, lengths, mask, views, scale, softcap, seed } = self;
+        let (window, softcap) = (mask.window().unwrap_or(0), softcap.unwrap_or(0.0));
+        let mask = if mask.is_causal() { "causal" } else { "none" };
         let views = if *views == Views::Strided { "strided" } else { "packed" };
         write!(f, "dtype={dtype} b={batch} s_q={s_q} h_q={h_q} h_k={h_k} len={lengths} ")?;
-        write!(f, "mask={mask} views={views} scale={scale} seed={seed}")
+        write!(f, "mask={mask} window={window} views={views} scale={scale} softcap={softcap} ")?;
+        write!(f, "seed={seed}")
     }
 }
 
@@ -182,6 +197,9 @@ impl Case {
             ("len", _) => self.lengths = value.parse()?,
             ("mask", "none") => self.mask = Mask::None,
             ("mask", "causal") => self.mask = Mask::Causal,
+            ("window", "0") | ("softcap", "0") => (),
+            ("window", _) => self.mask = self.mask.within(value.parse()?),
+            ("softcap", _) => self.softcap = Some(value.parse()?),
             ("views", "packed") => self.views = Views::Packed,
             ("views", "strided") => self.views = Views::Strided,
             ("scale", _) => self.scale = value.parse()?,
@@ -232,9 +250,10 @@ mod tests {
                 h_q: 126,
                 h_k: 3,
                 lengths,
-                mask: Mask::Causal,
+                mask: Mask::Causal.within(70),
                 views: Views::Strided,
                 scale: 0.3,
+                softcap: Some(2.5),
                 seed: 9,
             };
             assert_eq!(case.to_string().parse::<Case>()?, case);

@@ -23,6 +23,19 @@ pub const OUT_ROW: Tolerance = Tolerance { abs: f64::INFINITY, rel: f64::INFINIT
 /// Of LSE, whose direction means nothing.
 pub const LSE: Tolerance = Tolerance { abs: 1e-6, rel: 8.01 / 65_536.0, cosine: f64::INFINITY };
 
+/// Largest relative error of `tanh.approx`, by the PTX ISA.
+const TANH_ERROR: f64 = 1.0 / 2048.0;
+
+impl Tolerance {
+    /// The same where scores are capped: they are then off by up to `cap` · 2^−11, and so is the LSE;
+    /// probabilities by twice as much of themselves, for their sum is off, too. Elements are about 1.
+    #[must_use]
+    pub fn capped(self, cap: f64) -> Self {
+        let off = 2.0 * cap * TANH_ERROR;
+        Self { abs: self.abs + off, rel: self.rel, cosine: self.cosine + off * off }
+    }
+}
+
 /// A comparison, element by element.
 #[derive(Clone, Debug)]
 pub struct Comparison {

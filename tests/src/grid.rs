@@ -2,7 +2,7 @@
 
 use oxmla::{DType, Mask};
 
-use crate::case::{Case, Lengths, Views};
+use crate::case::{Case, DEFAULT_SCALE, Lengths, Views};
 use crate::random::hash;
 
 /// Cases that look for the same kind of mistake.
@@ -33,6 +33,8 @@ pub fn all() -> Vec<Group> {
         add("splits", splits());
         add("scales", scales());
         add("strided", strided());
+        add("windows", windows());
+        add("softcaps", softcaps());
     }
     groups.push(Group { name: "grid-f16".into(), cases: thin_grid() });
     groups.push(Group { name: "grid-bf16".into(), cases: grid() });
@@ -192,6 +194,51 @@ pub fn scales() -> Vec<Case> {
         Case { h_q: 128, s_q: 2, scale, lengths, mask: Mask::Causal, seed: 7, ..Case::default() }
     };
     [1e-3, 0.3, 1.0, 30.0, 300.0].into_iter().map(case).collect()
+}
+
+/// Sliding windows: smaller and larger than requests, around the ends of blocks, over splits, and so many query tokens
+/// that the window moves through a tile.
+#[must_use]
+pub fn windows() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let listed = vec![0, 1, 63, 64, 65, 129, 300, 1000];
+    for window in [1, 2, 63, 64, 65, 100, 128, 500, 5000, u32::MAX] {
+        for (s_q, h_q, h_k) in [(1, 16, 1), (2, 128, 1), (3, 6, 3), (70, 2, 1)] {
+            let lengths = Lengths::Listed(listed.clone());
+            let case = Case { batch: 8, s_q, h_q, h_k, lengths, seed: 8, ..Case::default() };
+            cases.extend(MASKS.map(|mask| Case { mask: mask.within(window), ..case.clone() }));
+        }
+    }
+    let mut long = vec![70; 40];
+    long[17] = 60_000;
+    for (batch, lengths) in [
+        (1, Lengths::Fixed(20_000)),
+        (40, Lengths::Listed(long)),
+        (64, Lengths::WithZeros(2000)),
+        (150, Lengths::Varied(4096)),
+    ] {
+        for (window, s_q, h_q) in [(1000, 1, 16), (4096, 2, 128)] {
+            let (lengths, mask) = (lengths.clone(), Mask::Causal.within(window));
+            cases.push(Case { batch, s_q, h_q, lengths, mask, seed: 9, ..Case::default() });
+        }
+    }
+    cases
+}
+
+/// Soft caps that hardly change a score, and that flatten nearly all; behind windows, too.
+#[must_use]
+pub fn softcaps() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (cap, scale) in [(0.5, DEFAULT_SCALE), (2.0, DEFAULT_SCALE), (2.0, 1.0), (50.0, 1.0)] {
+        for (s_q, h_q) in [(1, 16), (2, 128)] {
+            let lengths = Lengths::Varied(1000);
+            let softcap = Some(cap);
+            let case = Case { s_q, h_q, scale, softcap, lengths, seed: 10, ..Case::default() };
+            let masks = [Mask::None, Mask::Causal, Mask::Causal.within(300)];
+            cases.extend(masks.map(|mask| Case { mask, ..case.clone() }));
+        }
+    }
+    cases
 }
 
 /// Tensors with gaps.

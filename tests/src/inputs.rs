@@ -1,7 +1,7 @@
 //! The tensors that a case attends with, on the host.
 //!
-//! Whatever attention must not read is poisoned: cache rows behind a request's last token, blocks that
-//! nobody uses and gaps between rows hold NaN, unused entries of the block table a huge id.
+//! Whatever attention must not read is poisoned: cache rows behind a request's last token and before all
+//! windows, blocks that nobody uses and gaps between rows hold NaN, unused entries of the block table a huge id.
 
 use rayon::prelude::*;
 
@@ -59,7 +59,7 @@ impl Cache {
         let mut table = vec![UNUSED_ID; case.batch * max_blocks];
         let mut users = vec![None; blocks];
         for (request, length) in lengths.iter().enumerate() {
-            for index in 0..blocks_of(length) {
+            for index in case.hidden(*length) / BLOCK..blocks_of(length) {
                 let id = ids.next().unwrap_or(UNUSED_ID);
                 table[request * max_blocks + index] = id;
                 users[id as usize] = Some((request, index));
@@ -67,11 +67,11 @@ impl Cache {
         }
         let layout = layout::cache(case, blocks);
         let mut cache = Self { lengths, table, max_blocks, layout, bits: Vec::new() };
-        cache.fill(&users, pool, case.seed);
+        cache.fill(&users, pool, case);
         cache
     }
 
-    fn fill(&mut self, users: &[Option<(usize, usize)>], pool: &ElementPool, seed: u64) {
+    fn fill(&mut self, users: &[Option<(usize, usize)>], pool: &ElementPool, case: &Case) {
         let Self { lengths, layout, bits, .. } = self;
         *bits = vec![0; layout.extent()];
         let blocks = bits.par_chunks_mut(layout.strides[0]).zip(users);
@@ -79,12 +79,14 @@ impl Cache {
             block.fill(NAN_BITS);
             let Some((request, index)) = *user else { return };
             let first = index * BLOCK;
-            let rows = (lengths[request] as usize - first).min(BLOCK);
+            let length = lengths[request];
+            let rows = (length as usize - first).min(BLOCK);
+            let hidden = case.hidden(length).saturating_sub(first);
             for (row, head) in
-                (0..rows).flat_map(|row| (0..layout.shape[2]).map(move |head| (row, head)))
+                (hidden..rows).flat_map(|row| (0..layout.shape[2]).map(move |head| (row, head)))
             {
                 let token = ((request as u64) << 32) + (first + row) as u64;
-                let key = hash(seed, (token << 6) + head as u64);
+                let key = hash(case.seed, (token << 6) + head as u64);
                 let start = layout.offset([0, row, head, 0]);
                 block[start..start + D_K].copy_from_slice(pool.window(key, D_K));
             }
@@ -159,6 +161,17 @@ mod tests {
             assert_eq!(finite, 3 * 2 * 4 * D_K);
             assert_eq!(cache.table.iter().filter(|&&id| id == UNUSED_ID).count(), 12 - 3);
         }
+    }
+
+    #[test]
+    fn what_is_before_all_windows_is_poisoned() {
+        let case = Case { mask: oxmla::Mask::Causal.within(63), ..case(Views::Packed) };
+        let cache = Cache::new(&case, &ElementPool::new(case.dtype), 1);
+        let finite = cache.bits.iter().filter(|&&bits| bits != NAN_BITS).count();
+        assert_eq!(finite, (64 + 64) * 2 * D_K);
+        let case = Case { mask: oxmla::Mask::Causal.within(1), s_q: 1, ..case };
+        let cache = Cache::new(&case, &ElementPool::new(case.dtype), 1);
+        assert_eq!(cache.table[0], UNUSED_ID);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Big cases have more rows than a CPU can do in the time a GPU needs, so that it takes a list of rows.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::case::Case;
@@ -62,8 +64,10 @@ fn attend_together(
 ) -> Vec<Attended> {
     let request = rows[0].request;
     let length = cache.lengths[request];
-    let visible: Vec<usize> = rows.iter().map(|row| case.visible(length, row.token)).collect();
-    let seen = visible.iter().copied().max().unwrap_or(0);
+    let visible: Vec<Range<usize>> =
+        rows.iter().map(|row| case.visible(length, row.token)).collect();
+    let first = visible.iter().map(|seen| seen.start).min().unwrap_or(0);
+    let end = visible.iter().map(|seen| seen.end).max().unwrap_or(0);
     let wide = |bits: &[u16]| -> [f64; D_K] {
         let mut values = [0.0; D_K];
         widen(case.dtype, bits, &mut values);
@@ -72,27 +76,35 @@ fn attend_together(
 
     let q: Vec<[f64; D_K]> =
         rows.iter().map(|row| wide(queries.row(request, row.token, row.head))).collect();
-    let mut weights: Vec<Vec<f64>> = visible.iter().map(|&n| Vec::with_capacity(n)).collect();
-    for token in 0..seen {
+    let mut weights: Vec<Vec<f64>> =
+        visible.iter().map(|seen| Vec::with_capacity(seen.len())).collect();
+    for token in first..end {
         let key = wide(cache.row(request, token, kv_head));
-        for (row, scores) in weights.iter_mut().enumerate().filter(|(row, _)| token < visible[*row])
-        {
-            scores.push(f64::from(case.scale) * dot(&q[row], &key));
+        let seeing =
+            weights.iter_mut().enumerate().filter(|(row, _)| visible[*row].contains(&token));
+        for (row, scores) in seeing {
+            scores.push(capped(case, f64::from(case.scale) * dot(&q[row], &key)));
         }
     }
     let lse: Vec<f64> = weights.iter_mut().map(|scores| softmax(scores)).collect();
 
     let mut outs = vec![vec![0.0; D_V]; rows.len()];
-    for token in 0..seen {
+    for token in first..end {
         let value = wide(cache.row(request, token, kv_head));
-        for (out, weights) in outs.iter_mut().zip(&weights) {
-            let Some(weight) = weights.get(token) else { continue };
+        for ((out, weights), seen) in outs.iter_mut().zip(&weights).zip(&visible) {
+            let index = token.checked_sub(seen.start);
+            let Some(weight) = index.and_then(|index| weights.get(index)) else { continue };
             for (out, value) in out.iter_mut().zip(&value[..D_V]) {
                 *out += weight * value;
             }
         }
     }
     outs.into_iter().zip(lse).map(|(out, lse)| Attended { out, lse }).collect()
+}
+
+/// A scaled score, capped if the case says so.
+fn capped(case: &Case, score: f64) -> f64 {
+    case.softcap.map_or(score, |cap| f64::from(cap) * (score / f64::from(cap)).tanh())
 }
 
 /// Turns scores into probabilities and returns the logarithm of the sum of their exponentials.

@@ -121,6 +121,7 @@ impl Scene {
             out: self.out.view_mut()?,
             lse: self.lse.view_mut()?,
             softmax_scale: self.case.scale,
+            softcap: self.case.softcap,
         })
     }
 

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
-use crate::compare::{self, Comparison};
+use crate::compare::{self, Comparison, Tolerance};
 use crate::element::widen;
 use crate::layout::D_V;
 use crate::oracle::{self, Attended, QueryRow};
@@ -36,7 +36,7 @@ pub fn verify(scene: &Scene, results: &Results, budget: usize) -> Result<Errors>
     check_all_rows(scene, results)?;
     let rows = rows_to_compare(scene, budget);
     let expected = oracle::attend(&scene.case, &scene.cache.host, &scene.queries, &rows);
-    let mut tally = Tally::new();
+    let mut tally = Tally::new(scene.case.softcap);
     let mut values = [0.0; D_V];
     for (row, expected) in rows.iter().zip(&expected) {
         let QueryRow { request, token, head } = *row;
@@ -49,20 +49,26 @@ pub fn verify(scene: &Scene, results: &Results, budget: usize) -> Result<Errors>
 /// What the rows compared so far were like.
 struct Tally {
     out: Comparison,
+    out_row: Tolerance,
     lse: Comparison,
     row_cosine: f64,
     bad_row: Option<String>,
 }
 
 impl Tally {
-    fn new() -> Self {
-        let (out, lse) = (Comparison::new(compare::OUT), Comparison::new(compare::LSE));
-        Self { out, lse, row_cosine: 0.0, bad_row: None }
+    fn new(softcap: Option<f32>) -> Self {
+        let [out, out_row, lse] =
+            [compare::OUT, compare::OUT_ROW, compare::LSE].map(|tolerance| match softcap {
+                Some(cap) => tolerance.capped(cap.into()),
+                None => tolerance,
+            });
+        let (out, lse) = (Comparison::new(out), Comparison::new(lse));
+        Self { out, out_row, lse, row_cosine: 0.0, bad_row: None }
     }
 
     fn add(&mut self, row: &QueryRow, out: &[f32], lse: f32, expected: &Attended) {
         let QueryRow { request, token, head } = row;
-        let mut whole = Comparison::new(compare::OUT_ROW);
+        let mut whole = Comparison::new(self.out_row);
         for (column, (&actual, &reference)) in out.iter().zip(&expected.out).enumerate() {
             let place = || format!("out[{request}, {token}, {head}, {column}]");
             self.out.add(actual.into(), reference, place);
@@ -101,7 +107,7 @@ fn check_all_rows(scene: &Scene, results: &Results) -> Result<()> {
                 wrong.unwrap_or_default()
             );
             let lse = results.lse.at([request, head, token]);
-            let sees = case.visible(scene.cache.host.lengths[request], token) > 0;
+            let sees = !case.visible(scene.cache.host.lengths[request], token).is_empty();
             let fits = if sees { lse.is_finite() } else { lse == f32::NEG_INFINITY };
             ensure!(fits, "lse[{request}, {head}, {token}] is {lse}, with tokens to see: {sees}");
         }

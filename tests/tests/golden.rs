@@ -88,6 +88,7 @@ impl Golden {
             out: elements_mut(self.dtype, &mut out, &self.out.shape)?,
             lse: TensorMut::from_slice(&mut lse, &self.lse.shape)?,
             softmax_scale: self.scale,
+            softcap: None,
         };
         decode(&planner, &plan, stream.as_ref(), args)?;
         Ok((out, lse))

@@ -91,6 +91,16 @@ fn many_query_tokens() -> anyhow::Result<()> {
     run([Mask::Causal, Mask::None].map(|mask| Case { mask, ..case.clone() }))
 }
 
+/// The kernels' own tests have more of them.
+#[test]
+fn windows_and_soft_caps() -> anyhow::Result<()> {
+    let lengths = Lengths::Listed(vec![150, 0, 64]);
+    let case = Case { batch: 3, s_q: 2, lengths, seed: 6, ..Case::default() };
+    run([Mask::Causal.within(70), Mask::None.within(1)]
+        .into_iter()
+        .flat_map(|mask| [None, Some(2.0)].map(|softcap| Case { mask, softcap, ..case.clone() })))
+}
+
 #[test]
 fn requests_without_tokens() -> anyhow::Result<()> {
     run(affordable(grid::zeros(), 300))

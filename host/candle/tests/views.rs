@@ -82,7 +82,7 @@ fn a_decode_between_candles_tensors() -> Result<()> {
                 &planner,
                 &plan,
                 StreamRef::cpu(),
-                Decode { q, kv_cache, out, lse, softmax_scale: 1.0 },
+                Decode { q, kv_cache, out, lse, softmax_scale: 1.0, softcap: None },
             )
         };
         new_tensor(DType::F32, &[1, HEADS, 1], work).map_err(|error| match error {

@@ -107,7 +107,8 @@ typedef struct OxmlaPlannerConfig {
 typedef struct OxmlaStep {
   // Cached tokens of each request, those of this step's query tokens included: `[batch]`, from 0 on.
   const int32_t *lengths;
-  // Block ids: `[batch, max_blocks]`. Of each row the first `ceil(length / 64)` count.
+  // Block ids: `[batch, max_blocks]`. Of each row the first `ceil(length / 64)` count, but for those of
+  // blocks that are before the windows of all query tokens.
   const int32_t *block_table;
   // Requests.
   size_t batch;
@@ -121,6 +122,9 @@ typedef struct OxmlaStep {
   uint32_t mask;
   // Where lengths and block table are, a value of `OxmlaMemory`.
   uint32_t memory;
+  // Sliding window: query token `i`, which is the cached token `own = length - s_q + i`, sees of what `mask` lets it
+  // see the tokens `p > own - window`, as many up to its own as the window has. 0 for no window.
+  uint32_t window;
 } OxmlaStep;
 
 // A tensor in memory of the planner's device.
@@ -143,7 +147,7 @@ typedef struct OxmlaDecode {
   // Queries, with W_UK absorbed and the rotary part last: `[batch, s_q, h_q, 576]`.
   struct OxmlaTensor q;
   // Cached rows: `[blocks, 64, h_k, 576]`, as many blocks as the planner was told. Rows that no request of the
-  // plan has may hold anything, NaN included.
+  // plan has may hold anything, NaN included, and so may rows that are before the windows of all query tokens.
   struct OxmlaTensor kv_cache;
   // The output, in latent space: `[batch, s_q, h_q, 512]`. 0 for a query token that sees nothing.
   struct OxmlaTensor out;
@@ -153,6 +157,8 @@ typedef struct OxmlaDecode {
   // By what scores are multiplied before the softmax; for DeepSeek-V3 `1 / sqrt(192)`, times the square of
   // YaRN's factor.
   float softmax_scale;
+  // Soft cap of the scaled scores `s`, which become `cap * tanh(s / cap)`; 0 leaves them as they are.
+  float softcap;
 } OxmlaDecode;
 
 #ifdef __cplusplus

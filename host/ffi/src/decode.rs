@@ -15,7 +15,7 @@ pub struct OxmlaDecode {
     /// Queries, with W_UK absorbed and the rotary part last: `[batch, s_q, h_q, 576]`.
     pub q: OxmlaTensor,
     /// Cached rows: `[blocks, 64, h_k, 576]`, as many blocks as the planner was told. Rows that no request of the
-    /// plan has may hold anything, NaN included.
+    /// plan has may hold anything, NaN included, and so may rows that are before the windows of all query tokens.
     pub kv_cache: OxmlaTensor,
     /// The output, in latent space: `[batch, s_q, h_q, 512]`. 0 for a query token that sees nothing.
     pub out: OxmlaTensor,
@@ -25,6 +25,8 @@ pub struct OxmlaDecode {
     /// By what scores are multiplied before the softmax; for DeepSeek-V3 `1 / sqrt(192)`, times the square of
     /// YaRN's factor.
     pub softmax_scale: f32,
+    /// Soft cap of the scaled scores `s`, which become `cap * tanh(s / cap)`; 0 leaves them as they are.
+    pub softcap: f32,
 }
 
 /// Attends from the queries to what the requests of the latest plan have cached.
@@ -54,6 +56,7 @@ unsafe fn views<'a>(planner: &OxmlaPlanner, args: &OxmlaDecode) -> Result<Decode
             out: args.out.write::<4>("out", location)?,
             lse: args.lse.write::<3>("lse", location)?,
             softmax_scale: args.softmax_scale,
+            softcap: (args.softcap != 0.0).then_some(args.softcap),
         })
     }
 }
@@ -92,6 +95,7 @@ mod tests {
             out: tensor([3, 2, 16, 512], [16384, 8192, 512, 1], 4, OxmlaDtype::Bf16),
             lse: tensor([3, 16, 2, 0], [32, 2, 1, 0], 3, OxmlaDtype::F32),
             softmax_scale: 1.0,
+            softcap: 0.0,
         };
         let allocated = measure(|| {
             // SAFETY: nobody follows the views.

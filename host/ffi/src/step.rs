@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use oxmla::{DType, Error, Location, Step, TensorRef};
+use oxmla::{DType, Error, Location, Mask, Step, TensorRef};
 
 use crate::choice::{self, OxmlaMemory};
 use crate::failure::{Failure, Result};
@@ -14,7 +14,8 @@ use crate::pointer;
 pub struct OxmlaStep {
     /// Cached tokens of each request, those of this step's query tokens included: `[batch]`, from 0 on.
     pub lengths: *const i32,
-    /// Block ids: `[batch, max_blocks]`. Of each row the first `ceil(length / 64)` count.
+    /// Block ids: `[batch, max_blocks]`. Of each row the first `ceil(length / 64)` count, but for those of
+    /// blocks that are before the windows of all query tokens.
     pub block_table: *const i32,
     /// Requests.
     pub batch: usize,
@@ -28,9 +29,18 @@ pub struct OxmlaStep {
     pub mask: u32,
     /// Where lengths and block table are, a value of `OxmlaMemory`.
     pub memory: u32,
+    /// Sliding window: query token `i`, which is the cached token `own = length - s_q + i`, sees of what `mask` lets it
+    /// see the tokens `p > own - window`, as many up to its own as the window has. 0 for no window.
+    pub window: u32,
 }
 
 impl OxmlaStep {
+    /// Mask and window.
+    fn mask(&self) -> Result<Mask> {
+        let mask = choice::mask(self.mask)?;
+        Ok(if self.window == 0 { mask } else { mask.within(self.window) })
+    }
+
     /// Refuses pointers that cannot be followed, and more than the planner is made for: what cannot be left to it,
     /// because it gets views.
     fn check(&self, planner: &OxmlaPlanner) -> Result<()> {
@@ -84,7 +94,7 @@ unsafe fn plan_from_host(
                 .map_err(|error| Failure::about("table_stride", &error))?,
         )
     };
-    let (s_q, mask) = (step.s_q, choice::mask(step.mask)?);
+    let (s_q, mask) = (step.s_q, step.mask()?);
     let step = Step { lengths, block_table, s_q, mask };
     planner.plan = Some(planner.planner.plan(stream, step)?);
     Ok(())
@@ -101,7 +111,7 @@ unsafe fn plan_from_device(
     let oxmla::Device::Cuda(device) = planner.planner.device().clone() else {
         return Err(not_on_a_gpu());
     };
-    let (s_q, mask) = (step.s_q, choice::mask(step.mask)?);
+    let (s_q, mask) = (step.s_q, step.mask()?);
     // SAFETY: the caller's promise.
     let stream = unsafe { planner.stream(stream)? };
     // SAFETY: the caller's promise.

@@ -16,7 +16,7 @@ pub fn check(
     stream: StreamRef<'_>,
     args: &Decode<'_>,
 ) -> Result<()> {
-    let Decode { q, kv_cache, out, lse, softmax_scale } = args;
+    let Decode { q, kv_cache, out, lse, softmax_scale, softcap } = args;
     let config = planner.config();
     let device = planner.device().location();
     check::location("stream", stream.location(), device)?;
@@ -52,7 +52,17 @@ pub fn check(
     if !softmax_scale.is_finite() || *softmax_scale <= 0.0 {
         return Err(Error::InvalidScale { got: *softmax_scale });
     }
-    Ok(())
+    check_softcap(*softcap, *softmax_scale)
+}
+
+/// Refuses caps that are none, and those with which the kernels' one factor for score and cap is out of range.
+fn check_softcap(softcap: Option<f32>, softmax_scale: f32) -> Result<()> {
+    match softcap {
+        Some(cap) if !(cap.is_finite() && cap > 0.0 && (softmax_scale / cap).is_normal()) => {
+            Err(Error::InvalidSoftcap { got: cap })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The format of the cache: elements of the planner's type, or an FP8 format that there is a kernel for.

@@ -98,6 +98,7 @@ mod tests {
             out: TensorMut::from_slice(&mut out.0, &[2, 3, 4, 512])?,
             lse: TensorMut::from_slice(&mut lse, &[2, 4, 3])?,
             softmax_scale: 1.0,
+            softcap: None,
         })
     }
 
@@ -112,6 +113,7 @@ mod tests {
             out: TensorMut::with_strides(&mut out.0, &[2, 3, 4, 512], &out_strides)?,
             lse: TensorMut::with_strides(&mut lse, &[2, 4, 3], &lse_strides)?,
             softmax_scale: 1.0,
+            softcap: None,
         })
     }
 

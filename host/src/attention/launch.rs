@@ -7,7 +7,7 @@ use oxmla_kernels::abi::DenseDecodeParams;
 use super::Decode;
 use crate::backend::cuda::{self, CudaDevice, DecodeLaunch};
 use crate::error::Result;
-use crate::plan::{DecodePlan, Mask, Planner, Workspace};
+use crate::plan::{DecodePlan, Planner, Workspace};
 use crate::stream::StreamRef;
 
 /// Starts the kernel.
@@ -55,8 +55,10 @@ fn params(
         batch: plan.batch() as u32,
         parts: plan.parts(),
         rows: *plan.rows(),
-        causal: u32::from(plan.mask() == Mask::Causal),
-        scale_log2: args.softmax_scale * LOG2_E,
+        causal: plan.mask().is_causal().into(),
+        scale_log2: args.softcap.unwrap_or(args.softmax_scale) * LOG2_E,
         cut: plan.cut(),
+        reach: plan.reach(),
+        softcap: args.softcap.map_or(0.0, |cap| args.softmax_scale / cap),
     }
 }

@@ -22,9 +22,9 @@ pub struct Decode<'a> {
     /// Queries, with W_UK absorbed and the rotary part last: `[batch, s_q, h_q, 576]`.
     pub q: TensorRef<'a>,
     /// Cached rows: `[blocks, 64, h_k, 576]`, as many blocks as the planner was told; or, for one KV head,
-    /// `[blocks, 64, 1, 656]` bytes of [`Fp8Format::Token656`](crate::cache::Fp8Format::Token656), whose elements
-    /// then count as [`gather`](crate::cache::gather) gives them in the type of the queries. Rows that no request of the plan has may hold
-    /// anything, NaN included.
+    /// `[blocks, 64, 1, 656]` bytes of [`Fp8Format::Token656`](crate::cache::Fp8Format::Token656), whose elements then
+    /// count as [`gather`](crate::cache::gather) gives them in the type of the queries. Rows that no request of the plan
+    /// has may hold anything, NaN included, and so may rows that are before the windows of all its query tokens.
     pub kv_cache: TensorRef<'a>,
     /// The output, in latent space: `[batch, s_q, h_q, 512]`. 0 for a query token that sees nothing.
     pub out: TensorMut<'a>,
@@ -34,6 +34,9 @@ pub struct Decode<'a> {
     /// By what scores are multiplied before the softmax; for DeepSeek-V3 `1 / sqrt(192)`, times the square
     /// of YaRN's factor.
     pub softmax_scale: f32,
+    /// Soft cap of the scaled scores `s`, which become `cap · tanh(s / cap)`, as Gemma 2 has it; `None` leaves them as
+    /// they are. On a GPU the tangent is that of `tanh.approx`: a capped score is off by up to 2^−11 of itself.
+    pub softcap: Option<f32>,
 }
 
 /// Attends from `q` to what the plan's requests have cached.
@@ -54,7 +57,7 @@ pub struct Decode<'a> {
 /// - [`Misaligned`](crate::Error::Misaligned), [`MisalignedStride`](crate::Error::MisalignedStride),
 ///   [`StrideMismatch`](crate::Error::StrideMismatch), [`OutOfRange`](crate::Error::OutOfRange) if the device
 ///   cannot follow its layout.
-/// - [`InvalidScale`](crate::Error::InvalidScale).
+/// - [`InvalidScale`](crate::Error::InvalidScale), [`InvalidSoftcap`](crate::Error::InvalidSoftcap).
 /// - [`UnknownFormat`](crate::Error::UnknownFormat) if the cache is of bytes, and a token has neither 656 nor 584.
 /// - [`NoKernel`](crate::Error::NoKernel) over an FP8 cache of 584 bytes a token, whose tokens are 512 wide.
 ///

@@ -1,7 +1,7 @@
 //! Memory through which CTAs that share a tile exchange their sums.
 
 #[cfg(feature = "cuda")]
-use oxmla_kernels::gemm::tiling::Tiling;
+use oxmla_kernels::gemm::{config::COUNTER_STRIDE, tiling::Tiling};
 
 #[cfg(feature = "cuda")]
 use crate::backend::cuda::CudaDevice;
@@ -77,7 +77,7 @@ impl GpuMemory {
         let multiprocessors = gpu.multiprocessors();
         let counters = Tiling::most_partial_bytes(multiprocessors) as usize;
         // Tiles that are shared are fewer than multiprocessors.
-        let counter_bytes = 4 * multiprocessors as usize;
+        let counter_bytes = 4 * (COUNTER_STRIDE * multiprocessors) as usize;
         let mut buffer = device.alloc(counters + counter_bytes)?;
         buffer.write(counters, &vec![0; counter_bytes])?;
         Ok(Self { buffer, counters, multiprocessors })

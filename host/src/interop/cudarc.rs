@@ -21,7 +21,7 @@
 //! let mut lse = ours.view_mut(&mut lse, DType::F32, &[1, 128, 1])?;
 //! decode(planner, &plan, ours.as_ref(), Decode {
 //!     q: q.as_ref(), kv_cache: cache.as_ref(), out: out.as_mut(), lse: lse.as_mut(),
-//!     softmax_scale: 192f32.sqrt().recip() })?;
+//!     softmax_scale: 192f32.sqrt().recip(), softcap: None })?;
 //! # Ok(())
 //! # }
 //! ```

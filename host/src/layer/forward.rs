@@ -198,6 +198,7 @@ impl MlaAttention {
             out: buffers.o.view_mut(self.dtype, &[batch, s_q, heads, d_v])?,
             lse: buffers.lse.view_mut(DType::F32, &[batch, heads, s_q])?,
             softmax_scale: self.config.softmax_scale(),
+            softcap: None,
         };
         attention::decode(planner, plan, stream, args)
     }

@@ -3,7 +3,7 @@
 use oxmla_kernels::abi::Rows;
 
 use super::kernel::{self, Variant};
-use super::schedule::{Cut, Piece, Pieces};
+use super::schedule::{Cut, Piece, Pieces, Reach};
 use super::splitting;
 use super::step::Mask;
 
@@ -20,6 +20,7 @@ pub struct DecodePlan {
     pub(super) rows: Rows,
     pub(super) parts: u32,
     pub(super) cut: Cut,
+    pub(super) reach: Reach,
     pub(super) variant: Variant,
     pub(super) summary: Summary,
 }
@@ -46,6 +47,7 @@ impl Summary {
         let tokens = lengths.iter().map(|&length| length as u64).sum();
         let empty_requests = lengths.iter().filter(|&&length| length == 0).count() as u32;
         let mut summary = Self { tokens, empty_requests, ..Self::default() };
+        let reach = pieces.reach();
         let (mut part, mut blocks) = (None, 0);
         for piece in pieces {
             if part != Some(piece.part) {
@@ -55,15 +57,16 @@ impl Summary {
             }
             blocks += piece.blocks.len() as u32;
             summary.most_blocks = summary.most_blocks.max(blocks);
-            summary.count_partial(&piece);
+            let visible = reach.visible(lengths[piece.request as usize]);
+            summary.count_partial(&piece, visible.start);
         }
         summary
     }
 
-    fn count_partial(&mut self, piece: &Piece) {
+    fn count_partial(&mut self, piece: &Piece, first_block: u32) {
         if piece.slot.is_some() {
             self.partial_pieces += 1;
-            self.split_requests += u32::from(piece.blocks.start == 0);
+            self.split_requests += u32::from(piece.blocks.start == first_block);
         }
     }
 }
@@ -111,6 +114,12 @@ impl DecodePlan {
     #[must_use]
     pub const fn cut(&self) -> Cut {
         self.cut
+    }
+
+    /// How many tokens at the end of a request any query token sees.
+    #[must_use]
+    pub const fn reach(&self) -> Reach {
+        self.reach
     }
 
     /// Which kernel computes it. The CPU computes the same in its own way.
@@ -161,7 +170,27 @@ mod tests {
             busy_parts: 3,
             most_blocks: 7,
         };
-        assert_eq!(Summary::new(&lengths, pieces(&lengths, Cut::balanced(5), 3)?), expected);
+        assert_eq!(
+            Summary::new(&lengths, pieces(&lengths, Cut::balanced(5), Reach::ALL, 3)?),
+            expected
+        );
+        Ok(())
+    }
+
+    /// Blocks 6 to 9 and the only one, in two parts of three and two.
+    #[test]
+    fn summary_of_a_schedule_behind_a_window() -> Result<()> {
+        let lengths = [640, 64];
+        let expected = Summary {
+            tokens: 704,
+            empty_requests: 0,
+            split_requests: 1,
+            partial_pieces: 2,
+            busy_parts: 2,
+            most_blocks: 3,
+        };
+        let (cut, reach) = (Cut::balanced(0), Reach::behind(200, 1));
+        assert_eq!(Summary::new(&lengths, pieces(&lengths, cut, reach, 2)?), expected);
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::decode_plan::{DecodePlan, Summary};
 use super::kernel::{self, Variant};
-use super::schedule::{self, Cut};
+use super::schedule::{self, Cut, Reach};
 use super::splitting::Splitting;
 use super::step::Step;
 use super::tables::{self, Tables};
@@ -150,7 +150,7 @@ impl Planner {
     ///
     /// # Errors
     /// - [`Error::Capacity`] if batch, `s_q` or the columns of the table are more than the planner's maxima,
-    ///   [`Error::OutOfRange`] if `s_q` is 0.
+    ///   [`Error::OutOfRange`] if `s_q` or the window is 0.
     /// - [`Error::RankMismatch`], [`Error::ShapeMismatch`], [`Error::DTypeMismatch`],
     ///   [`Error::LocationMismatch`] or [`Error::Misaligned`] if the table is not `[batch, max_blocks] i32` on
     ///   the host, [`Error::LocationMismatch`] if the stream is of another device.
@@ -163,8 +163,9 @@ impl Planner {
         check::location("stream", stream.location(), self.device.location())?;
         self.check(&step)?;
         let rows = self.config.dims.rows(step.s_q);
-        let (parts, cut) = divide(&self.device, self.splitting, step.lengths, rows.tiles())?;
-        let pieces = schedule::pieces(step.lengths, cut, parts)?;
+        let reach = step.reach();
+        let (parts, cut) = divide(&self.device, self.splitting, step.lengths, reach, rows.tiles())?;
+        let pieces = schedule::pieces(step.lengths, cut, reach, parts)?;
         self.step += 1;
         self.tables.set(&step);
         #[cfg(feature = "cuda")]
@@ -185,6 +186,7 @@ impl Planner {
             rows,
             parts,
             cut,
+            reach,
             variant,
             summary,
         })
@@ -195,6 +197,7 @@ impl Planner {
         check_capacity("batch", batch, self.config.max_batch)?;
         check::range("s_q", step.s_q, 1, u32::MAX)?;
         check_capacity("s_q", step.s_q as usize, self.config.max_s_q as usize)?;
+        check::range("window", step.mask.window().unwrap_or(1), 1, u32::MAX)?;
         tables::check_table(&step.block_table, batch)?;
         let columns = step.block_table.shape()[1];
         check_capacity("max_blocks", columns, self.config.max_blocks_per_sequence)?;
@@ -228,15 +231,16 @@ pub(crate) fn divide(
     device: &Device,
     splitting: Splitting,
     lengths: &[i32],
+    reach: Reach,
     tiles: u32,
 ) -> Result<(u32, Cut)> {
     let most = parts(device, tiles);
     // The simulator is for finding mistakes: it splits what it can.
     #[cfg(feature = "sim")]
     if let Device::Sim(_) = device {
-        return Ok((most, splitting.cut(lengths, most)?));
+        return Ok((most, splitting.cut(lengths, reach, most)?));
     }
-    splitting.divide(lengths, most)
+    splitting.divide(lengths, reach, most)
 }
 
 /// Multiprocessors of a GPU.

@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-pub use oxmla_kernels::abi::Cut;
-use oxmla_kernels::decode::schedule::{self, Schedule};
+pub use oxmla_kernels::abi::{Cut, Reach};
+use oxmla_kernels::decode::schedule::Schedule;
 
 use crate::error::{Error, Result};
 
@@ -26,13 +26,13 @@ pub struct Piece {
     pub slot: Option<u32>,
 }
 
-/// What a step costs in all, in units: the sum over its requests of their units, and of what beginning a request
-/// costs.
+/// What a step costs in all, in units: the sum over its requests of the units within `reach`, and of what beginning a
+/// request costs.
 ///
 /// # Errors
 /// [`Error::ScheduleTooLarge`].
-pub fn total_cost(lengths: &[i32], cut: Cut) -> Result<u32> {
-    let cost = |&length| u64::from(cut.cost(schedule::blocks(length)));
+pub fn total_cost(lengths: &[i32], cut: Cut, reach: Reach) -> Result<u32> {
+    let cost = |&length| u64::from(cut.cost(reach.visible(length).len() as u32));
     let total = lengths.iter().map(cost).sum();
     match u32::try_from(total) {
         Ok(cost) if total < COST_LIMIT => Ok(cost),
@@ -40,29 +40,31 @@ pub fn total_cost(lengths: &[i32], cut: Cut) -> Result<u32> {
     }
 }
 
-/// The pieces of a step of requests with `lengths` tokens, cut into `parts` parts, in the order of the parts.
+/// The pieces of a step of requests with `lengths` tokens, of which query tokens see those within `reach`, cut into
+/// `parts` parts, in the order of the parts.
 ///
 /// # Errors
 /// [`Error::ScheduleTooLarge`]; [`Error::OutOfRange`] if there are no parts.
-pub fn pieces(lengths: &[i32], cut: Cut, parts: u32) -> Result<Pieces<'_>> {
+pub fn pieces(lengths: &[i32], cut: Cut, reach: Reach, parts: u32) -> Result<Pieces<'_>> {
     if parts == 0 {
         let (min, max, got) = (1, u32::MAX.into(), 0);
         return Err(Error::OutOfRange { arg: "parts", min, max, got });
     }
-    let schedule = Schedule::new(cut, total_cost(lengths, cut)?, parts);
-    Ok(Pieces { lengths, schedule, part: 0, request: 0, start: 0, block: 0 })
+    let schedule = Schedule::new(cut, total_cost(lengths, cut, reach)?, parts);
+    Ok(Pieces { lengths, reach, schedule, part: 0, request: 0, start: 0, block: 0 })
 }
 
 /// Iterator of [`pieces`].
 #[derive(Clone, Debug)]
 pub struct Pieces<'a> {
     lengths: &'a [i32],
+    reach: Reach,
     schedule: Schedule,
     part: u32,
     request: u32,
     /// Where the request begins on the cost line.
     start: u32,
-    /// First block of the request that is in no piece yet.
+    /// First visible block of the request that is in no piece yet.
     block: u32,
 }
 
@@ -71,6 +73,12 @@ impl Pieces<'_> {
     #[must_use]
     pub const fn schedule(&self) -> Schedule {
         self.schedule
+    }
+
+    /// What query tokens see.
+    #[must_use]
+    pub const fn reach(&self) -> Reach {
+        self.reach
     }
 
     /// Goes on to the next request, or to the next part if this request reaches into it.
@@ -92,13 +100,14 @@ impl Iterator for Pieces<'_> {
     fn next(&mut self) -> Option<Piece> {
         loop {
             let (part, request) = (self.part, self.request);
-            let total = schedule::blocks(*self.lengths.get(request as usize)?);
+            let visible = self.reach.visible(*self.lengths.get(request as usize)?);
+            let total = visible.end - visible.start;
             let Range { start, end } = self.schedule.share_of(part, self.start, total);
             let first = start.max(self.block);
             if first < end {
-                let blocks = first..self.schedule.piece_end(first, end);
-                self.block = blocks.end;
-                let slot = self.schedule.slot(part, self.start, total, &blocks);
+                self.block = self.schedule.piece_end(first, end);
+                let slot = self.schedule.slot(part, self.start, total, &(first..self.block));
+                let blocks = visible.start + first..visible.start + self.block;
                 return Some(Piece { part, request, blocks, slot });
             }
             self.advance(total);

@@ -3,7 +3,7 @@
 use oxmla_kernels::decode::schedule::Schedule;
 
 use super::planner::PlannerConfig;
-use super::schedule::{self, Cut};
+use super::schedule::{self, Cut, Reach};
 use crate::cache::BLOCK_SIZE;
 use crate::error::Result;
 
@@ -36,28 +36,30 @@ impl Splitting {
     /// Beside as many parts as there may be, one for each request is tried: with 64 requests of the same length and
     /// room for 66, two more parts make all requests split ones (150 µs instead of 133 for 4,096 tokens each:
     /// `docs/performance-notes.md`, 22).
-    pub fn divide(self, lengths: &[i32], most_parts: u32) -> Result<(u32, Cut)> {
-        let Self::Balanced = self else { return Ok((most_parts, self.cut(lengths, most_parts)?)) };
+    pub fn divide(self, lengths: &[i32], reach: Reach, most_parts: u32) -> Result<(u32, Cut)> {
+        let cut = self.cut(lengths, reach, most_parts)?;
+        let Self::Balanced = self else { return Ok((most_parts, cut)) };
         let requests = lengths.iter().filter(|&&length| length > 0).count() as u32;
         // So many requests in a row that no part has one more than another.
         let rounds = requests.div_ceil(most_parts).max(1);
         let even = requests.div_ceil(rounds).max(1);
-        let cut = self.cut(lengths, most_parts)?;
         if even == most_parts {
             return Ok((most_parts, cut));
         }
-        let even_cut = self.cut(lengths, even)?;
-        let is_even_faster = longest(lengths, even_cut, even)? < longest(lengths, cut, most_parts)?;
+        let even_cut = self.cut(lengths, reach, even)?;
+        let is_even_faster =
+            longest(lengths, even_cut, reach, even)? < longest(lengths, cut, reach, most_parts)?;
         Ok(if is_even_faster { (even, even_cut) } else { (most_parts, cut) })
     }
 
-    /// The cut of a step, for `parts` parts.
-    pub fn cut(self, lengths: &[i32], parts: u32) -> Result<Cut> {
+    /// The cut of a step whose query tokens see the last `reach` tokens of a request, for `parts` parts.
+    pub fn cut(self, lengths: &[i32], reach: Reach, parts: u32) -> Result<Cut> {
         match self {
             Self::Fixed { log2_blocks } => Ok(Cut::fixed(log2_blocks)),
             Self::Balanced => {
                 let [first, second] = VISIT_COSTS.map(Cut::balanced);
-                let longer = longest(lengths, first, parts)? > longest(lengths, second, parts)?;
+                let longer = longest(lengths, first, reach, parts)?
+                    > longest(lengths, second, reach, parts)?;
                 Ok(if longer { second } else { first })
             }
         }
@@ -85,9 +87,9 @@ impl Splitting {
 }
 
 /// How long it takes until all parts are done, in blocks.
-fn longest(lengths: &[i32], cut: Cut, parts: u32) -> Result<u32> {
+fn longest(lengths: &[i32], cut: Cut, reach: Reach, parts: u32) -> Result<u32> {
     let (mut longest, mut part, mut cost, mut merge) = (0, 0, 0, 0);
-    for piece in schedule::pieces(lengths, cut, parts)? {
+    for piece in schedule::pieces(lengths, cut, reach, parts)? {
         if piece.part != part {
             (part, cost) = (piece.part, 0);
         }
@@ -116,24 +118,37 @@ pub(super) fn explain(cut: Cut) -> String {
 mod tests {
     use super::*;
 
+    /// What query tokens see without a window.
+    const ALL: Reach = Reach::ALL;
+
+    /// Requests of very different lengths have equal windows: 63 blocks each, and they stay whole.
+    #[test]
+    fn windows_make_long_requests_as_short_as_others() -> Result<()> {
+        let mut lengths = [4096; 64];
+        lengths[7] = 100_000;
+        assert_eq!(Splitting::Balanced.divide(&lengths, Reach(4000), 66)?.0, 64);
+        assert_eq!(Splitting::Balanced.divide(&lengths, ALL, 66)?.0, 66);
+        Ok(())
+    }
+
     /// One request over many parts: every part has a piece of its own, and a beginning each.
     #[test]
     fn beginnings_are_left_out_where_they_cost_all_the_same() -> Result<()> {
-        let cut = Splitting::Balanced.cut(&[8192], 66)?;
+        let cut = Splitting::Balanced.cut(&[8192], ALL, 66)?;
         assert_eq!(cut, Cut::balanced(0));
-        assert_eq!(schedule::pieces(&[8192], cut, 66)?.count(), 64);
+        assert_eq!(schedule::pieces(&[8192], cut, ALL, 66)?.count(), 64);
         Ok(())
     }
 
     /// As many parts as requests, or half as many, where the few parts more would split them all.
     #[test]
     fn requests_stay_whole_where_that_is_faster() -> Result<()> {
-        assert_eq!(Splitting::Balanced.divide(&[4096; 64], 66)?, (64, Cut::balanced(0)));
-        assert_eq!(Splitting::Balanced.divide(&[4096; 128], 66)?.0, 64);
-        assert_eq!(Splitting::Balanced.divide(&[4096; 128], 132)?.0, 128);
-        assert_eq!(Splitting::Balanced.divide(&[8192], 66)?.0, 66);
-        assert_eq!(Splitting::Balanced.divide(&[65536; 40], 66)?.0, 66);
-        assert_eq!(Splitting::Balanced.divide(&[0, 0], 66)?.0, 66);
+        assert_eq!(Splitting::Balanced.divide(&[4096; 64], ALL, 66)?, (64, Cut::balanced(0)));
+        assert_eq!(Splitting::Balanced.divide(&[4096; 128], ALL, 66)?.0, 64);
+        assert_eq!(Splitting::Balanced.divide(&[4096; 128], ALL, 132)?.0, 128);
+        assert_eq!(Splitting::Balanced.divide(&[8192], ALL, 66)?.0, 66);
+        assert_eq!(Splitting::Balanced.divide(&[65536; 40], ALL, 66)?.0, 66);
+        assert_eq!(Splitting::Balanced.divide(&[0, 0], ALL, 66)?.0, 66);
         Ok(())
     }
 
@@ -142,14 +157,14 @@ mod tests {
     fn beginnings_are_counted_where_parts_have_different_numbers_of_them() -> Result<()> {
         let mut lengths = [64; 41];
         lengths[40] = 40 * 64;
-        assert_eq!(Splitting::Balanced.cut(&lengths, 4)?, Cut::balanced(5));
+        assert_eq!(Splitting::Balanced.cut(&lengths, ALL, 4)?, Cut::balanced(5));
         Ok(())
     }
 
     #[test]
     fn a_fixed_cut_does_not_look_at_the_batch() -> Result<()> {
         let splitting = Splitting::Fixed { log2_blocks: 3 };
-        assert_eq!(splitting.cut(&[1, 2], 4)?, splitting.cut(&[100_000], 1)?);
+        assert_eq!(splitting.cut(&[1, 2], ALL, 4)?, splitting.cut(&[100_000], ALL, 1)?);
         Ok(())
     }
 }

@@ -1,8 +1,7 @@
 //! Lengths and block ids of a step, as the kernels read them.
 
+use std::ops::Range;
 use std::{ptr, slice};
-
-use oxmla_kernels::decode::schedule;
 
 use super::step::Step;
 use crate::cache::checked_blocks;
@@ -40,12 +39,14 @@ impl Tables {
         for (request, &length) in step.lengths.iter().enumerate() {
             self.values[request] = length;
             let first = self.max_batch + request * self.max_blocks;
-            let blocks = schedule::blocks(length) as usize;
-            let ids = &mut self.values[first..first + blocks];
-            match contiguous_row(&step.block_table, request, blocks) {
-                Some(row) => ids.copy_from_slice(row),
+            let Range { start, end } = seen(step, length);
+            let ids = &mut self.values[first..first + end];
+            // Blocks that a window has left behind may have no id; what is here is that of a block.
+            ids[..start].fill(0);
+            match contiguous_row(&step.block_table, request, start..end) {
+                Some(row) => ids[start..].copy_from_slice(row),
                 None => {
-                    for (index, id) in ids.iter_mut().enumerate() {
+                    for (index, id) in ids.iter_mut().enumerate().skip(start) {
                         *id = id_at(&step.block_table, request, index);
                     }
                 }
@@ -90,14 +91,15 @@ impl Tables {
 pub(super) fn check_ids(step: &Step<'_>, blocks_in_cache: usize) -> Result<()> {
     let columns = step.block_table.shape()[1];
     for (request, &length) in step.lengths.iter().enumerate() {
-        let used = checked_blocks(request, length, columns)?;
+        checked_blocks(request, length, columns)?;
+        let used = seen(step, length);
         // Taken as unsigned, a negative id is larger than any. The largest of a row is found eight ids at a time.
-        let row = contiguous_row(&step.block_table, request, used);
+        let row = contiguous_row(&step.block_table, request, used.clone());
         let largest = row.map(|row| row.iter().fold(0, |most, &id| most.max(id as u32)));
         if largest.is_some_and(|largest| (largest as usize) < blocks_in_cache) {
             continue;
         }
-        for index in 0..used {
+        for index in used {
             let id = id_at(&step.block_table, request, index);
             if !usize::try_from(id).is_ok_and(|id| id < blocks_in_cache) {
                 return Err(Error::BlockOutOfPool { request, index, id, blocks: blocks_in_cache });
@@ -117,14 +119,24 @@ pub(super) fn check_table(table: &TensorRef<'_>, batch: usize) -> Result<()> {
     check::alignment(ARG, table.address(), DType::I32.size())
 }
 
-/// The first `count` ids of a row of a table that [`check_table`] has accepted, if they are side by side.
-fn contiguous_row<'a>(table: &TensorRef<'a>, request: usize, count: usize) -> Option<&'a [i32]> {
-    if table.strides()[1] != 1 || count == 0 {
+/// Blocks of a request of `length` tokens that some query token of the step sees.
+fn seen(step: &Step<'_>, length: i32) -> Range<usize> {
+    let Range { start, end } = step.reach().visible(length);
+    start as usize..end as usize
+}
+
+/// The ids of some blocks in a row of a table that [`check_table`] has accepted, if they are side by side.
+fn contiguous_row<'a>(
+    table: &TensorRef<'a>,
+    request: usize,
+    blocks: Range<usize>,
+) -> Option<&'a [i32]> {
+    if table.strides()[1] != 1 || blocks.is_empty() {
         return None;
     }
-    let first: *const i32 = ptr::with_exposed_provenance(table.address_at([request, 0]));
+    let first: *const i32 = ptr::with_exposed_provenance(table.address_at([request, blocks.start]));
     // SAFETY: aligned `i32` of a view of host memory, inside its shape.
-    Some(unsafe { slice::from_raw_parts(first, count) })
+    Some(unsafe { slice::from_raw_parts(first, blocks.len()) })
 }
 
 /// The id in a row of a table that [`check_table`] has accepted.

@@ -19,7 +19,8 @@ impl Planner {
     }
 
     /// Block ids of each request of the plan's step: `[batch, max_blocks_per_sequence] i32`, as
-    /// [`lengths`](Planner::lengths). Entries behind a request's last block mean nothing.
+    /// [`lengths`](Planner::lengths). Entries behind a request's last block mean nothing,
+    /// and those before all windows are 0.
     ///
     /// # Errors
     /// As for [`lengths`](Planner::lengths).

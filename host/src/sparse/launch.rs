@@ -2,7 +2,7 @@
 
 use std::f32::consts::LOG2_E;
 
-use oxmla_kernels::abi::{Cut, DenseDecodeParams, Rows};
+use oxmla_kernels::abi::{Cut, DenseDecodeParams, Reach, Rows};
 use oxmla_kernels::decode::sparse::abi::{List, SparseParams};
 
 use super::{CachedRows, Selection, SparseAttention, SparsePlan, SparsePlanner};
@@ -82,6 +82,7 @@ fn params(args: &SparseAttention<'_>, parts: u32, cut: Cut) -> SparseParams {
             rows: Rows::pack(1, shape[1] as u32, 1),
             scale_log2: args.softmax_scale * LOG2_E,
             cut,
+            reach: Reach::ALL,
             ..DenseDecodeParams::default()
         },
         list: list(&args.selection),

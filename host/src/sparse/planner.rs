@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use oxmla_kernels::abi::Rows;
+use oxmla_kernels::abi::{Reach, Rows};
 use oxmla_kernels::decode::sparse::abi::listed_tokens;
 
 use super::checks::Problem;
@@ -97,8 +97,8 @@ impl SparsePlanner {
         let h_q = self.config.h_q;
         let lengths = vec![listed_tokens(topk as u32, extra_topk as u32); tokens];
         let tiles = Rows::pack(1, h_q, 1).tiles();
-        let (parts, cut) = divide(&self.device, Splitting::Balanced, &lengths, tiles)?;
-        schedule::total_cost(&lengths, cut)?;
+        let (parts, cut) = divide(&self.device, Splitting::Balanced, &lengths, Reach::ALL, tiles)?;
+        schedule::total_cost(&lengths, cut, Reach::ALL)?;
         Ok(SparsePlan { planner: self.id, step, h_q, parts, cut })
     }
 

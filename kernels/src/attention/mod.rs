@@ -6,4 +6,5 @@ pub mod limits;
 pub mod quad;
 pub mod rows;
 pub mod sink;
+pub mod softcap;
 pub mod softmax;

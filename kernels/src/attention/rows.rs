@@ -1,6 +1,6 @@
 //! The tile rows of a CTA and what each of them sees.
 
-use crate::abi::{DenseDecodeParams, Rows};
+use crate::abi::{DenseDecodeParams, Reach, Rows};
 use crate::ptx::special;
 
 /// Up to 64 query rows that a CTA computes together.
@@ -14,6 +14,7 @@ pub struct Tile {
     pub first_row: u32,
     packing: Rows,
     causal: bool,
+    reach: Reach,
 }
 
 impl Tile {
@@ -23,7 +24,8 @@ impl Tile {
         let packing = params.rows;
         let group = index / packing.tiles_per_group;
         let first_row = index % packing.tiles_per_group * 64;
-        Self { index, group, first_row, packing, causal: params.causal != 0 }
+        let (causal, reach) = (params.causal != 0, params.reach);
+        Self { index, group, first_row, packing, causal, reach }
     }
 
     /// KV head that all rows of the tile attend to.
@@ -60,12 +62,25 @@ impl Tile {
     /// last query token sees all of them and each token before it one less.
     #[inline(always)]
     pub fn hidden(&self, row: u32) -> i32 {
-        if self.causal {
-            let later_tokens = self.packing.s_q as i32 - 1 - self.token(row) as i32;
-            later_tokens.max(0)
-        } else {
-            0
-        }
+        if self.causal { self.later_tokens(row) } else { 0 }
+    }
+
+    /// Query tokens of the request behind that of row `row` of the tile: none behind padding.
+    #[inline(always)]
+    pub fn later_tokens(&self, row: u32) -> i32 {
+        (self.packing.s_q as i32 - 1 - self.token(row) as i32).max(0)
+    }
+
+    /// Whether a row does not see what comes after its query token.
+    #[inline(always)]
+    pub fn causal(&self) -> bool {
+        self.causal
+    }
+
+    /// Tokens that a query token sees up to its own, its own included; 2^31 or more without a window.
+    #[inline(always)]
+    pub fn window(&self) -> u32 {
+        self.reach.0 - (self.packing.s_q - 1)
     }
 }
 

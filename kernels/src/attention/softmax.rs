@@ -122,6 +122,17 @@ pub fn mask(scores: &mut Acc64, limits: [i32; 2]) {
     });
 }
 
+/// Hides the columns that a row no longer sees: those before `first[row]`.
+#[inline(always)]
+pub fn mask_before(scores: &mut Acc64, first: [i32; 2]) {
+    let column = rows::fragment_column() as i32;
+    seq!(N in 0..32 {
+        if column + (N / 4 * 8 + N % 2) < first[N / 2 % 2] {
+            scores[N] = f32::NEG_INFINITY;
+        }
+    });
+}
+
 /// Probabilities as the A operand of the next multiply: accumulators and A fragments of 16-bit elements are
 /// spread over the threads in the same way, so that nothing moves between them.
 #[inline(always)]

@@ -11,6 +11,8 @@ use crate::tile::uniform;
 const LAST: u32 = 1;
 /// There is no block, and none will follow.
 const END: u32 = 2;
+/// Where the number of hidden rows begins.
+const HIDDEN: u32 = 8;
 /// Instead of a slot: the piece is the whole request.
 const WHOLE: u32 = u32::MAX;
 
@@ -37,6 +39,12 @@ impl Header {
         Self { tokens, request, flags, slot }
     }
 
+    /// The same, for a block whose first `rows` rows no query token sees.
+    #[inline(always)]
+    pub fn hiding(self, rows: u32) -> Self {
+        Self { flags: self.flags | rows << HIDDEN, ..self }
+    }
+
     /// What stands at the end.
     #[inline(always)]
     pub fn end() -> Self {
@@ -53,6 +61,13 @@ impl Header {
     #[inline(always)]
     pub fn is_last(&self) -> bool {
         self.flags & LAST != 0
+    }
+
+    /// Rows at the beginning of the block that no query token sees: only the first block of a request behind a window
+    /// has any.
+    #[inline(always)]
+    pub fn hidden(&self) -> u32 {
+        self.flags >> HIDDEN
     }
 
     /// Where the partial result of the piece goes; `None` if the piece is the whole request.

@@ -5,7 +5,8 @@
 //! the device.
 //!
 //! Lay the requests end to end on a line of *cost*, measured in units: an empty request takes nothing, any
-//! other takes the cost of a visit and then its units. The line is cut into `parts` intervals of equal length;
+//! other takes the cost of a visit and then its units. Only blocks count that some query token sees: behind a
+//! sliding window a request begins with the first of these. The line is cut into `parts` intervals of equal length;
 //! part `p` attends to what falls into interval `p`.
 //!
 //! - *Balanced*: a unit is a block, and what a part has of a request is one piece. Intervals are contiguous, so a
@@ -16,7 +17,7 @@
 
 use core::ops::Range;
 
-use crate::abi::Cut;
+use crate::abi::{Cut, Reach};
 
 /// Tokens per block.
 pub const BLOCK_TOKENS: u32 = 64;
@@ -26,6 +27,32 @@ pub const BLOCK_TOKENS: u32 = 64;
 #[inline(always)]
 pub const fn blocks(length: i32) -> u32 {
     if length <= 0 { 0 } else { (length as u32).div_ceil(BLOCK_TOKENS) }
+}
+
+impl Reach {
+    /// Without a window.
+    pub const ALL: Self = Self(u32::MAX);
+
+    /// Behind a window of `window > 0` tokens for each of `s_q > 0` query tokens.
+    #[must_use]
+    pub const fn behind(window: u32, s_q: u32) -> Self {
+        Self(window.saturating_add(s_q - 1))
+    }
+
+    /// Of `tokens` tokens up to the end of a request, how many no query token sees: the first ones.
+    #[must_use]
+    #[inline(always)]
+    pub const fn hidden(self, tokens: i32) -> u32 {
+        if tokens <= 0 { 0 } else { (tokens as u32).saturating_sub(self.0) }
+    }
+
+    /// The blocks of a request of `length` tokens that some query token sees, counted from the beginning of the request;
+    /// not empty if the request is not.
+    #[must_use]
+    #[inline(always)]
+    pub const fn visible(self, length: i32) -> Range<u32> {
+        self.hidden(length) / BLOCK_TOKENS..blocks(length)
+    }
 }
 
 impl Cut {
@@ -88,8 +115,8 @@ impl Schedule {
         part.saturating_mul(self.share)
     }
 
-    /// The blocks that `part` takes of a request of `blocks` blocks that begins at `start` on the line: whole
-    /// units, but for the last.
+    /// The blocks that `part` takes of a request of `blocks` visible blocks that begins at `start` on the line, counted
+    /// from the first of these: whole units, but for the last.
     #[must_use]
     #[inline(always)]
     pub const fn share_of(&self, part: u32, start: u32, blocks: u32) -> Range<u32> {
@@ -108,8 +135,8 @@ impl Schedule {
         if self.cut.is_fixed() { min(block + (1 << self.cut.unit_log2), end) } else { end }
     }
 
-    /// Where `part` keeps the partial result of a piece of a request of `blocks` blocks that begins at `start`;
-    /// `None` if the piece is the whole request.
+    /// Where `part` keeps the partial result of a piece of a request of `blocks` visible blocks that begins at `start`;
+    /// `None` if the piece is the whole request. The piece, too, is counted from the first visible block.
     #[must_use]
     #[inline(always)]
     pub const fn slot(
@@ -130,7 +157,7 @@ impl Schedule {
         }
     }
 
-    /// How a request of `blocks > 0` blocks at `start` is split, if it is.
+    /// How a request of `blocks > 0` visible blocks at `start` is split, if it is.
     #[must_use]
     #[inline(always)]
     pub const fn split(&self, start: u32, blocks: u32) -> Option<Split> {

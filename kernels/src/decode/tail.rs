@@ -1,12 +1,15 @@
-//! The end of a request inside its last block.
+//! The end of a request inside its last block, and the beginning of a window inside its first.
 //!
-//! Rows of the cache past the end of a request are not ours: they may hold anything, NaN included. The mask
-//! hides them from the softmax, but their probability of 0 times NaN is NaN in the output. So the rows are
-//! cleared in shared memory before V is multiplied.
+//! Rows of the cache past the end of a request, or before all windows, are not ours: they may hold anything, NaN
+//! included. The mask hides them from the softmax, but their probability of 0 times NaN is NaN in the output. So the
+//! rows are cleared in shared memory before V is multiplied.
 
 use core::ops::Range;
 
 use super::dense::config::{TILE, WARPGROUP};
+use super::header::Header;
+use crate::abi::DenseDecodeParams;
+use crate::attention::limits::Limits;
 use crate::ptx::{barrier, fence, shared, special};
 use crate::tile::swizzle::{self, ROW_CHUNKS, TILE_BYTES};
 
@@ -18,6 +21,18 @@ const TILES: u32 = 4;
 pub fn rows(tokens: i32) -> Option<Range<u32>> {
     let used = tokens as u32;
     (used < TILE).then_some(used..TILE)
+}
+
+/// How many rows at the beginning of a block, from which on the request has `tokens`, no query token sees.
+#[inline(always)]
+pub fn hidden<L: Limits>(params: &DenseDecodeParams, tokens: i32) -> u32 {
+    if L::LIMITED { params.reach.hidden(tokens) } else { 0 }
+}
+
+/// The rows at the beginning of the block of `header` that no query token sees, if there are any.
+#[inline(always)]
+pub fn rows_before<L: Limits>(header: &Header) -> Option<Range<u32>> {
+    (L::LIMITED && header.hidden() > 0).then(|| 0..header.hidden())
 }
 
 /// Clears `rows` of four tiles from `tiles` on: half of V.

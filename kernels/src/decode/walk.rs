@@ -1,35 +1,72 @@
 //! A warp's walk over its part of the schedule.
 
+use core::marker::PhantomData;
 use core::ops::Range;
 
 use seq_macro::seq;
 
 use super::schedule::{self, Schedule, Split};
 use crate::abi::DenseDecodeParams;
+use crate::attention::limits::Limits;
 use crate::ptx::{global, special, warp};
 
 /// A batch of requests, whose lengths are on the device.
-pub trait Lengths {
-    /// Its size, and how it is divided.
+pub trait Requests: Copy {
+    /// Results, and how the batch is divided.
     fn decode(&self) -> &DenseDecodeParams;
 
     /// Tokens of `request`.
     ///
     /// # Safety
     /// The request is one of the batch.
-    unsafe fn of(&self, request: u32) -> i32;
+    unsafe fn length(&self, request: u32) -> i32;
+
+    /// The blocks of a request of `length` tokens that some query token sees.
+    #[inline(always)]
+    fn visible(&self, length: i32) -> Range<u32> {
+        0..schedule::blocks(length)
+    }
 }
 
-impl Lengths for DenseDecodeParams {
+/// Requests with consecutive tokens, whose scores are limited by `L`.
+pub struct Cached<'a, L> {
+    params: &'a DenseDecodeParams,
+    limits: PhantomData<L>,
+}
+
+impl<'a, L> Cached<'a, L> {
+    /// Those of a launch.
+    #[inline(always)]
+    pub const fn new(params: &'a DenseDecodeParams) -> Self {
+        Self { params, limits: PhantomData }
+    }
+}
+
+impl<L> Copy for Cached<'_, L> {}
+
+impl<L> Clone for Cached<'_, L> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<L: Limits> Requests for Cached<'_, L> {
     #[inline(always)]
     fn decode(&self) -> &DenseDecodeParams {
-        self
+        self.params
     }
 
     #[inline(always)]
-    unsafe fn of(&self, request: u32) -> i32 {
+    unsafe fn length(&self, request: u32) -> i32 {
+        let lengths = self.params.lengths as *const i32;
         // SAFETY: the caller's promise.
-        unsafe { global::load_i32((self.lengths as *const i32).wrapping_add(request as usize)) }
+        unsafe { global::load_i32(lengths.wrapping_add(request as usize)) }
+    }
+
+    #[inline(always)]
+    fn visible(&self, length: i32) -> Range<u32> {
+        if L::LIMITED { self.params.reach.visible(length) } else { 0..schedule::blocks(length) }
     }
 }
 
@@ -47,14 +84,15 @@ pub struct Piece {
 
 /// A walk over the requests that a part has blocks of. It lives in the registers of warps that have none to spare:
 /// what can be loaded or computed again is not kept.
-pub struct Walk<'a, P> {
-    params: &'a P,
+#[derive(Clone)]
+pub struct Walk<R> {
+    requests: R,
     schedule: Schedule,
     part: u32,
     /// The current request, and where it begins on the line.
     request: u32,
     start: u32,
-    /// First block of it that has not been given out.
+    /// First of its visible blocks that has not been given out.
     block: u32,
 }
 
@@ -68,25 +106,18 @@ pub struct Shared {
     pub split: Split,
 }
 
-impl<P> Clone for Walk<'_, P> {
-    #[inline(always)]
-    fn clone(&self) -> Self {
-        Self { ..*self }
-    }
-}
-
-impl<'a, P: Lengths> Walk<'a, P> {
+impl<R: Requests> Walk<R> {
     /// Finds the first request of `part`.
     ///
     /// # Safety
     /// All lanes of the warp call it, converged; the lengths of all requests are readable.
     #[inline(always)]
-    pub unsafe fn new(params: &'a P, part: u32) -> Self {
+    pub unsafe fn new(requests: R, part: u32) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
-            let schedule = cut(params);
-            let (request, start) = find(params, schedule.start(part));
-            Self { params, schedule, part, request, start, block: 0 }
+            let schedule = cut(&requests);
+            let (request, start) = find(&requests, schedule.start(part));
+            Self { requests, schedule, part, request, start, block: 0 }
         }
     }
 
@@ -98,14 +129,15 @@ impl<'a, P: Lengths> Walk<'a, P> {
     pub unsafe fn next(&mut self) -> Option<Piece> {
         while self.inside() {
             // SAFETY: inside the batch.
-            let length = unsafe { same_length(self.params, self.request) };
-            let total = schedule::blocks(length);
+            let length = unsafe { same_length(&self.requests, self.request) };
+            let visible = self.requests.visible(length);
+            let total = visible.end - visible.start;
             let share = self.schedule.share_of(self.part, self.start, total);
             let first = share.start.max(self.block);
             if first < share.end {
                 self.block = self.schedule.piece_end(first, share.end);
-                let blocks = first..self.block;
-                let slot = self.schedule.slot(self.part, self.start, total, &blocks);
+                let slot = self.schedule.slot(self.part, self.start, total, &(first..self.block));
+                let blocks = visible.start + first..visible.start + self.block;
                 return Some(Piece { request: self.request, length, blocks, slot });
             }
             self.advance(total);
@@ -122,7 +154,9 @@ impl<'a, P: Lengths> Walk<'a, P> {
         while self.inside() {
             let (request, start) = (self.request, self.start);
             // SAFETY: inside the batch.
-            let total = schedule::blocks(unsafe { same_length(self.params, request) });
+            let length = unsafe { same_length(&self.requests, request) };
+            let visible = self.requests.visible(length);
+            let total = visible.end - visible.start;
             let share = self.schedule.share_of(self.part, start, total);
             self.advance(total);
             if share.is_empty() {
@@ -138,10 +172,11 @@ impl<'a, P: Lengths> Walk<'a, P> {
     /// Whether the current request reaches into the part.
     #[inline(always)]
     fn inside(&self) -> bool {
-        self.request < self.params.decode().batch && self.start < self.schedule.start(self.part + 1)
+        self.request < self.requests.decode().batch
+            && self.start < self.schedule.start(self.part + 1)
     }
 
-    /// Goes on behind the current request, of `blocks` blocks.
+    /// Goes on behind the current request, of `blocks` visible blocks.
     #[inline(always)]
     fn advance(&mut self, blocks: u32) {
         self.request += 1;
@@ -158,16 +193,16 @@ const CHUNK: u32 = 4 * 32;
 /// # Safety
 /// As for [`Walk::new`].
 #[inline(always)]
-unsafe fn cut<P: Lengths>(params: &P) -> Schedule {
-    let decode = params.decode();
+unsafe fn cut(requests: &impl Requests) -> Schedule {
+    let params = requests.decode();
     let (mut total, mut first) = (0, 0);
-    while first < decode.batch {
+    while first < params.batch {
         // SAFETY: the caller's promise.
-        let [a, b, c, d] = unsafe { lane_costs(params, first) };
+        let [a, b, c, d] = unsafe { lane_costs(requests, first) };
         total += warp::sum(a + b + c + d);
         first += CHUNK;
     }
-    Schedule::new(decode.cut, total, decode.parts)
+    Schedule::new(params.cut, total, params.parts)
 }
 
 /// The request that contains `position` of the cost line, and where it begins; `batch` or more if there is none.
@@ -175,11 +210,11 @@ unsafe fn cut<P: Lengths>(params: &P) -> Schedule {
 /// # Safety
 /// As for [`Walk::new`].
 #[inline(always)]
-unsafe fn find<P: Lengths>(params: &P, position: u32) -> (u32, u32) {
+unsafe fn find(requests: &impl Requests, position: u32) -> (u32, u32) {
     let (mut first, mut start) = (0, 0);
-    while first < params.decode().batch {
+    while first < requests.decode().batch {
         // SAFETY: the caller's promise.
-        let [a, b, c, d] = unsafe { lane_costs(params, first) };
+        let [a, b, c, d] = unsafe { lane_costs(requests, first) };
         let mine = a + b + c + d;
         let chunk = warp::sum(mine);
         if start + chunk > position {
@@ -203,13 +238,15 @@ unsafe fn find<P: Lengths>(params: &P, position: u32) -> (u32, u32) {
 
 /// Costs of the four requests from `first + 4 · lane` on, zero past the end of the batch.
 #[inline(always)]
-unsafe fn lane_costs<P: Lengths>(params: &P, first: u32) -> [u32; 4] {
-    let DenseDecodeParams { batch, cut, .. } = params.decode();
+unsafe fn lane_costs(requests: &impl Requests, first: u32) -> [u32; 4] {
+    let params = requests.decode();
     let request = first + 4 * special::lane();
     [0, 1, 2, 3].map(|i| {
-        if request + i < *batch {
+        if request + i < params.batch {
             // SAFETY: inside the batch.
-            cut.cost(schedule::blocks(unsafe { params.of(request + i) }))
+            let length = unsafe { requests.length(request + i) };
+            let visible = requests.visible(length);
+            params.cut.cost(visible.end - visible.start)
         } else {
             0
         }
@@ -219,9 +256,9 @@ unsafe fn lane_costs<P: Lengths>(params: &P, first: u32) -> [u32; 4] {
 /// Tokens of a request that all lanes ask for. Handed around, so that the compiler knows the value to be
 /// the same in all of them: branches on it do not diverge.
 #[inline(always)]
-pub unsafe fn same_length<P: Lengths>(params: &P, request: u32) -> i32 {
+pub unsafe fn same_length(requests: &impl Requests, request: u32) -> i32 {
     // SAFETY: the caller's promise.
-    warp::broadcast(unsafe { params.of(request) } as u32, 0) as i32
+    warp::broadcast(unsafe { requests.length(request) } as u32, 0) as i32
 }
 
 /// Sum of `value` over this lane and those below it.

@@ -31,7 +31,8 @@ pub struct GemmParams {
     /// `*mut f32`: partial sums, [`Tiling::partial_bytes`](super::tiling::Tiling::partial_bytes) of them; 0 if `splits`
     /// is 1.
     pub partial: u64,
-    /// `*mut u32 [tiles]`: how many warps have left their partial sums; all zero between launches.
+    /// `*mut u32 [tiles, 32]`, of which the first of each 32 counts CTAs that have left their partial sums; all zero
+    /// between launches.
     pub arrivals: u64,
     /// Sizes.
     pub shape: Shape,

@@ -28,6 +28,8 @@ pub const COLUMNS: u32 = GROUPS * TILE;
 pub const WARPGROUP: u32 = 128;
 /// Warps that multiply.
 pub const CONSUMER_WARPS: u32 = GROUPS * WARPGROUP / 32;
+/// Threads that multiply.
+pub const CONSUMERS: u32 = GROUPS * WARPGROUP;
 /// The producer.
 pub const PRODUCER_WARP: u32 = CONSUMER_WARPS;
 /// Warps that rotate.
@@ -50,6 +52,9 @@ pub const RING_BYTES: u32 = 24 * TILE_BYTES;
 pub const MOST_STAGES: u32 = RING_BYTES / stage_bytes(TILE);
 /// Output tiles on their way out, of each warpgroup: one is written while the other is read.
 pub const OUTPUT_SLOTS: u32 = 2;
+
+/// Words from the counter of a shared tile to the next one: a line of the L2.
+pub const COUNTER_STRIDE: u32 = 32;
 
 // Shared memory, in bytes from its start. Tiles first: they need 1,024-byte alignment.
 

@@ -33,12 +33,20 @@ pub unsafe fn run<E: Element, W: Width>(
     unsafe {
         while index < tiles.items() {
             let item = tiles.item(index).of_cta::<W>();
-            let mut acc: W::Acc = core::mem::zeroed();
-            multiply::<E, W>(&mut acc, &mut ring, group, item.end - item.block);
-            if W::CLUSTER > 1 || params.splits == 1 {
-                output.store::<E, W>(y, &params.shape, &item, &acc);
+            let blocks = item.end - item.block;
+            let met = W::CLUSTER == 1 && params.splits > 1;
+            if item.column + group * TILE < params.shape.n {
+                let mut acc: W::Acc = core::mem::zeroed();
+                multiply::<E, W>(&mut acc, &mut ring, group, blocks);
+                if met {
+                    split::leave::<W>(params, &item, group, &acc);
+                } else {
+                    output.store::<E, W>(y, &params.shape, &item, &acc);
+                }
             } else {
-                split::leave::<W>(params, &item, group, &acc);
+                pass::<W>(&mut ring, blocks);
+            }
+            if met {
                 split::add_up::<E, W>(params, &item);
             }
             index += special::grid_x() / W::CLUSTER;
@@ -73,6 +81,21 @@ unsafe fn multiply<E: Element, W: Width>(
         }
         W::wait(acc);
         ring::release::<W>(read);
+    }
+}
+
+/// Goes past blocks of which the warpgroup has no outputs: gives stages back as they land.
+#[inline(always)]
+unsafe fn pass<W: Width>(ring: &mut Ring, blocks: u32) {
+    let mut left = blocks;
+    while left > 0 {
+        // SAFETY: the caller's promise.
+        unsafe {
+            mbarrier::wait(ring.full(), ring.parity);
+            ring::release::<W>(ring.empty());
+        }
+        ring.advance::<W>();
+        left -= 1;
     }
 }
 

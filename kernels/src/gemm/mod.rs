@@ -60,7 +60,7 @@ mod device {
     use super::width::Width;
     use super::{consumer, producer, ring, turn};
     use crate::ptx::tma::TensorMapAddress;
-    use crate::ptx::{cluster, registers, shared, special};
+    use crate::ptx::{cluster, grid, registers, shared, special, tma};
     use crate::tile::element::Element;
 
     /// The tensor maps, as [`config`](super::config) describes them.
@@ -80,13 +80,21 @@ mod device {
     /// As for the entry point.
     #[inline(always)]
     pub unsafe fn run<E: Element, W: Width>(maps: Maps, params: &GemmParams) {
-        let shared = shared::base();
+        let (shared, warp) = (shared::base(), special::warp());
+        // The next kernel may start as soon as there is room, and this one did: what it reads may not be there before
+        // the wait, and what it writes may still be read.
+        grid::launch_dependents();
+        if warp == PRODUCER_WARP {
+            tma::prefetch(maps.x);
+            tma::prefetch(maps.weight);
+            tma::prefetch(maps.y);
+        }
         // SAFETY: every thread of the CTA is here, and nobody has used the barriers.
         unsafe { ring::init::<W>(shared) };
+        grid::wait();
         let tiles = Tiles::new(&params.shape, [W::ROWS, W::CLUSTER], params.splits);
         // SAFETY: whole warps take each branch; the launcher vouches for the parameters.
         unsafe {
-            let warp = special::warp();
             if warp < CONSUMER_WARPS {
                 registers::increase::<CONSUMER_REGISTERS>();
                 consumer::run::<E, W>(maps.y, params, &tiles, shared);

@@ -28,7 +28,7 @@ impl Output {
         Self { group, next, other: next + TILE_BYTES }
     }
 
-    /// Stores the warpgroup's 64 columns of a tile, 64 rows at a time.
+    /// Stores the warpgroup's 64 columns of a tile, the first of which exists, 64 rows at a time.
     ///
     /// # Safety
     /// All threads of the warpgroup call it, converged; the map is valid for the launch.
@@ -41,9 +41,6 @@ impl Output {
         acc: &W::Acc,
     ) {
         let column = item.column + self.group * TILE;
-        if column >= shape.n {
-            return;
-        }
         seq!(CHUNK in 0..4 {
             let row = item.row + CHUNK * TILE;
             if CHUNK * TILE < W::ROWS && row < shape.m {

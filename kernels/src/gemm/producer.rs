@@ -6,6 +6,7 @@ use super::ring::Ring;
 use super::tiles::{Item, Tiles};
 use super::width::Width;
 use crate::ptx::{cluster, mbarrier, special, tma};
+use crate::tile::swizzle::TILE_BYTES;
 
 /// Runs the producer.
 ///
@@ -13,9 +14,6 @@ use crate::ptx::{cluster, mbarrier, special, tma};
 /// One converged warp calls it; the maps are valid for the launch.
 #[inline(always)]
 pub unsafe fn run<W: Width>(maps: Maps, tiles: &Tiles, shared: u32) {
-    tma::prefetch(maps.x);
-    tma::prefetch(maps.weight);
-    tma::prefetch(maps.y);
     let mut ring = Ring::new(shared);
     let mut index = special::cta_x() / W::CLUSTER;
     while index < tiles.items() {
@@ -40,12 +38,13 @@ pub unsafe fn run<W: Width>(maps: Maps, tiles: &Tiles, shared: u32) {
 #[inline(always)]
 unsafe fn load<W: Width>(maps: Maps, tiles: &Tiles, item: &Item, block: u32, ring: &Ring) {
     let (full, input) = (ring.full(), block * TILE);
+    let weight_tiles = tiles.weight_tiles(item.column);
     // SAFETY: the stage is empty in all CTAs; the barrier expects exactly these boxes, and those that the other CTA loads
     // here.
     unsafe {
-        mbarrier::arrive_expect(full, W::STAGE_BYTES);
+        mbarrier::arrive_expect(full, (weight_tiles + W::ROWS / TILE) * TILE_BYTES);
         let mut tile = 0;
-        while tile < WEIGHT_TILES {
+        while tile < weight_tiles {
             let at = [input, item.column + tile * TILE, item.batch, 0];
             // The L2 need not keep what nobody else will read.
             if tiles.reads_weight_once() {

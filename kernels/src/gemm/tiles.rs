@@ -1,7 +1,7 @@
 //! The tiles of a product, and who computes what of them: pure, for the device and the host.
 
 use super::abi::Shape;
-use super::config::{COLUMNS, TILE};
+use super::config::{COLUMNS, TILE, WEIGHT_TILES};
 
 /// Row tiles that are side by side in the order of the tiles. 132 CTAs at a time then work on about 8 · 16 of them,
 /// which need as many rows of `x` as of the weight: least traffic from the L2, and from memory.
@@ -17,6 +17,7 @@ pub struct Tiles {
     count: u32,
     splits: u32,
     blocks: u32,
+    outputs: u32,
 }
 
 /// A share of a tile: what a cluster computes at a time.
@@ -46,7 +47,7 @@ impl Tiles {
         let columns = cluster * COLUMNS;
         let (row_tiles, column_tiles) = (shape.m.div_ceil(rows), shape.n.div_ceil(columns));
         let (count, blocks) = (shape.batch * row_tiles * column_tiles, shape.k.div_ceil(TILE));
-        Self { rows, columns, row_tiles, column_tiles, count, splits, blocks }
+        Self { rows, columns, row_tiles, column_tiles, count, splits, blocks, outputs: shape.n }
     }
 
     /// Tiles of all products.
@@ -75,6 +76,15 @@ impl Tiles {
     #[inline(always)]
     pub const fn reads_weight_once(&self) -> bool {
         self.row_tiles == 1
+    }
+
+    /// Tiles of 64 rows of the weight that a CTA needs whose outputs begin with `column`: none for outputs that there are
+    /// not, whose zeros would take the time of others.
+    #[must_use]
+    #[inline(always)]
+    pub const fn weight_tiles(&self, column: u32) -> u32 {
+        let tiles = self.outputs.saturating_sub(column).div_ceil(TILE);
+        if tiles < WEIGHT_TILES { tiles } else { WEIGHT_TILES }
     }
 
     /// Share number `index`.

@@ -5,12 +5,18 @@
 //! visible to every thread that the barrier releases; for the async proxy (`wgmma`, TMA) the writer adds
 //! [`super::fence::proxy_async_shared`] first.
 //!
-//! LLVM does not know that the lanes of a warp have to meet at the same instruction. `if c { … } barrier; if c { … }`
-//! with a `c` that differs among lanes it may turn into two branches with a barrier each, and the warp never comes out
-//! (seen on an H100: `docs/performance-notes.md`, M3). `cargo xtask ptx` refuses such PTX. Hide the second condition from the first
-//! ([`super::registers::opaque`]), or let the lanes meet at `warp::sync` in between.
+//! The lanes of a warp have to meet at the same instruction. Of its own intrinsics LLVM knows that; an asm block in
+//! `if c { … } barrier; if c { … }`, with a `c` that differs among lanes, it turned into one for each branch, and the warp
+//! never came out (on an H100: `docs/performance-notes.md`, M3).
 
-use core::arch::asm;
+unsafe extern "C" {
+    #[link_name = "llvm.nvvm.barrier.cta.sync.aligned.all"]
+    fn sync_all(barrier: u32);
+    #[link_name = "llvm.nvvm.barrier.cta.sync.aligned.count"]
+    fn sync_count(barrier: u32, threads: u32);
+    #[link_name = "llvm.nvvm.barrier.cta.arrive.aligned.count"]
+    fn arrive_count(barrier: u32, threads: u32);
+}
 
 /// `bar.sync 0`: all threads of the CTA.
 ///
@@ -19,7 +25,7 @@ use core::arch::asm;
 #[inline(always)]
 pub unsafe fn sync_threads() {
     // SAFETY: the caller's promise.
-    unsafe { asm!("bar.sync 0;", options(nostack)) };
+    unsafe { sync_all(0) };
 }
 
 /// `bar.sync ID, THREADS`: arrives and waits.
@@ -30,7 +36,7 @@ pub unsafe fn sync_threads() {
 #[inline(always)]
 pub unsafe fn sync<const ID: u32, const THREADS: u32>() {
     // SAFETY: the caller's promise.
-    unsafe { asm!("bar.sync {}, {};", const ID, const THREADS, options(nostack)) };
+    unsafe { sync_count(ID, THREADS) };
 }
 
 /// `bar.arrive ID, THREADS`: arrives and goes on.
@@ -40,5 +46,5 @@ pub unsafe fn sync<const ID: u32, const THREADS: u32>() {
 #[inline(always)]
 pub unsafe fn arrive<const ID: u32, const THREADS: u32>() {
     // SAFETY: the caller's promise.
-    unsafe { asm!("bar.arrive {}, {};", const ID, const THREADS, options(nostack)) };
+    unsafe { arrive_count(ID, THREADS) };
 }

@@ -130,6 +130,24 @@ pub unsafe fn add_release_u32(address: *mut u32, value: u32) -> u32 {
     old
 }
 
+/// `atom.relaxed.gpu.global.add.u32`: adds to a counter and returns what it was. Orders nothing.
+///
+/// # Safety
+/// As for [`add_release_u32`].
+#[inline(always)]
+pub unsafe fn add_relaxed_u32(address: *mut u32, value: u32) -> u32 {
+    let old;
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "atom.relaxed.gpu.global.add.u32 {}, [{}], {};",
+            out(reg32) old, in(reg64) address, in(reg32) value,
+            options(nostack)
+        )
+    };
+    old
+}
+
 /// `ld.acquire.gpu.global.b32` until the word is at least `value`: what came before the releases that made it so
 /// can be read.
 ///

@@ -51,6 +51,17 @@ pub fn recip(x: f32) -> f32 {
     y
 }
 
+/// `tanh.approx.f32`: the hyperbolic tangent, relative error 2^−11.
+#[inline(always)]
+pub fn tanh(x: f32) -> f32 {
+    let y;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!("tanh.approx.f32 {}, {};", out(reg32) y, in(reg32) x, options(pure, nomem, nostack))
+    };
+    y
+}
+
 /// `max.f32`: the larger; a NaN loses against a number.
 #[inline(always)]
 pub fn max(a: f32, b: f32) -> f32 {

@@ -4,6 +4,10 @@
 //! of the PTX ISA (9.0) it comes from, how it is ordered with respect to its neighbours, and what the
 //! caller has to guarantee. Loads, stores and synchronisation are never `pure` or `nomem`: the compiler
 //! must not move them. Arithmetic is.
+//!
+//! Instructions at which the lanes of a warp have to meet are LLVM's intrinsics where it has them for the operands in
+//! use: it knows that they must not be copied into the branches of a condition, which of an asm block it does not.
+//! `cargo xtask ptx` looks after the rest.
 
 pub mod barrier;
 pub mod bulk;

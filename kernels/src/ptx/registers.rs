@@ -6,6 +6,13 @@
 
 use core::arch::asm;
 
+unsafe extern "C" {
+    #[link_name = "llvm.nvvm.setmaxnreg.dec.sync.aligned.u32"]
+    fn set_fewer(count: u32);
+    #[link_name = "llvm.nvvm.setmaxnreg.inc.sync.aligned.u32"]
+    fn set_more(count: u32);
+}
+
 /// `setmaxnreg.dec`: gives back all but `COUNT` registers per thread.
 ///
 /// # Safety
@@ -14,7 +21,7 @@ use core::arch::asm;
 #[inline(always)]
 pub unsafe fn decrease<const COUNT: u32>() {
     // SAFETY: the caller's promise.
-    unsafe { asm!("setmaxnreg.dec.sync.aligned.u32 {};", const COUNT, options(nostack)) };
+    unsafe { set_fewer(COUNT) };
 }
 
 /// `setmaxnreg.inc`: waits until `COUNT` registers per thread can be had.
@@ -25,7 +32,7 @@ pub unsafe fn decrease<const COUNT: u32>() {
 #[inline(always)]
 pub unsafe fn increase<const COUNT: u32>() {
     // SAFETY: the caller's promise.
-    unsafe { asm!("setmaxnreg.inc.sync.aligned.u32 {};", const COUNT, options(nostack)) };
+    unsafe { set_more(COUNT) };
 }
 
 /// `value`, of which the compiler knows nothing: no instruction at all. What is computed from it inside a

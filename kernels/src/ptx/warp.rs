@@ -5,13 +5,18 @@
 
 use core::arch::asm;
 
+unsafe extern "C" {
+    #[link_name = "llvm.nvvm.bar.warp.sync"]
+    fn sync_lanes(lanes: u32);
+}
+
 const ALL: u32 = 0xffff_ffff;
 
 /// `bar.warp.sync`: what the lanes wrote before it, all of them can read after it.
 #[inline(always)]
 pub fn sync() {
     // SAFETY: full mask, and every lane of a warp calls it.
-    unsafe { asm!("bar.warp.sync {};", in(reg32) ALL, options(nostack)) };
+    unsafe { sync_lanes(ALL) };
 }
 
 /// `shfl.sync.idx`: the value of lane `source`, in all lanes.

@@ -18,6 +18,15 @@
 use core::arch::asm;
 use seq_macro::seq;
 
+unsafe extern "C" {
+    #[link_name = "llvm.nvvm.wgmma.fence.sync.aligned"]
+    fn fence_aligned();
+    #[link_name = "llvm.nvvm.wgmma.commit_group.sync.aligned"]
+    fn commit_group();
+    #[link_name = "llvm.nvvm.wgmma.wait_group.sync.aligned"]
+    fn wait_group(pending: u64);
+}
+
 /// f32 accumulators of a 64 × 64 tile in one thread.
 pub type Acc64 = [f32; 32];
 /// f32 accumulators of a 64 × 128 tile in one thread.
@@ -36,7 +45,7 @@ pub type FragmentA = [u32; 4];
 #[inline(always)]
 pub unsafe fn fence() {
     // SAFETY: the caller's promise.
-    unsafe { asm!("wgmma.fence.sync.aligned;", options(nostack)) };
+    unsafe { fence_aligned() };
 }
 
 /// `wgmma.commit_group.sync.aligned`: the multiplies since the last commit become one group.
@@ -46,7 +55,7 @@ pub unsafe fn fence() {
 #[inline(always)]
 pub unsafe fn commit() {
     // SAFETY: the caller's promise.
-    unsafe { asm!("wgmma.commit_group.sync.aligned;", options(nostack)) };
+    unsafe { commit_group() };
 }
 
 /// `wgmma.wait_group.sync.aligned PENDING`: no accumulator may be used after it; it only bounds how far the
@@ -57,7 +66,7 @@ pub unsafe fn commit() {
 #[inline(always)]
 pub unsafe fn wait<const PENDING: u32>() {
     // SAFETY: the caller's promise.
-    unsafe { asm!("wgmma.wait_group.sync.aligned {};", const PENDING, options(nostack)) };
+    unsafe { wait_group(PENDING as u64) };
 }
 
 /// `wgmma.wait_group.sync.aligned PENDING`, after which `acc` may be used.

@@ -5,6 +5,7 @@
 //! [`crate::decode::dense_fp8::config`], [`crate::decode::sparse::config`] and [`crate::gemm::config`] describe.
 
 use crate::abi::DenseDecodeParams;
+use crate::attention::limits::{Limited, Plain};
 use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
 use crate::cache::fp8::{self, Paged584, Token656};
 use crate::cache::{append, copy, gather as rows};
@@ -22,39 +23,81 @@ use crate::tile::element::{Bf16, F16};
 /// `dense_decode_bf16`. Grid (tiles, parts).
 pub fn dense_decode_bf16(q: u64, kv: u64, params: &DenseDecodeParams) {
     // SAFETY: the machine checks every access.
-    unsafe { dense::run::<Bf16>(TensorMapAddress(q), TensorMapAddress(kv), params) }
+    unsafe { dense::run::<Bf16, Plain>(TensorMapAddress(q), TensorMapAddress(kv), params) }
 }
 
 /// `dense_decode_f16`. Grid (tiles, parts).
 pub fn dense_decode_f16(q: u64, kv: u64, params: &DenseDecodeParams) {
     // SAFETY: the machine checks every access.
-    unsafe { dense::run::<F16>(TensorMapAddress(q), TensorMapAddress(kv), params) }
+    unsafe { dense::run::<F16, Plain>(TensorMapAddress(q), TensorMapAddress(kv), params) }
 }
 
 /// `dense_fp8_decode_bf16`, with the maps of codes, scales and rope parts. Grid (tiles, parts).
 pub fn dense_fp8_decode_bf16(q: u64, kv: [u64; 3], params: &DenseDecodeParams) {
     let [codes, scales, rope] = kv.map(TensorMapAddress);
+    let kv = Codes { codes, scales, rope };
     // SAFETY: the machine checks every access.
-    unsafe { dense_fp8::run::<Bf16>(TensorMapAddress(q), &Codes { codes, scales, rope }, params) }
+    unsafe { dense_fp8::run::<Bf16, Plain>(TensorMapAddress(q), &kv, params) }
+}
+
+/// `dense_fp8_decode_limited_bf16`, with the maps of codes, scales and rope parts. Grid (tiles, parts).
+pub fn dense_fp8_decode_limited_bf16(q: u64, kv: [u64; 3], params: &DenseDecodeParams) {
+    let [codes, scales, rope] = kv.map(TensorMapAddress);
+    let kv = Codes { codes, scales, rope };
+    // SAFETY: the machine checks every access.
+    unsafe { dense_fp8::run::<Bf16, Limited>(TensorMapAddress(q), &kv, params) }
 }
 
 /// `dense_fp8_decode_f16`, with the maps of codes, scales and rope parts. Grid (tiles, parts).
 pub fn dense_fp8_decode_f16(q: u64, kv: [u64; 3], params: &DenseDecodeParams) {
     let [codes, scales, rope] = kv.map(TensorMapAddress);
+    let kv = Codes { codes, scales, rope };
     // SAFETY: the machine checks every access.
-    unsafe { dense_fp8::run::<F16>(TensorMapAddress(q), &Codes { codes, scales, rope }, params) }
+    unsafe { dense_fp8::run::<F16, Plain>(TensorMapAddress(q), &kv, params) }
+}
+
+/// `dense_fp8_decode_limited_f16`, with the maps of codes, scales and rope parts. Grid (tiles, parts).
+pub fn dense_fp8_decode_limited_f16(q: u64, kv: [u64; 3], params: &DenseDecodeParams) {
+    let [codes, scales, rope] = kv.map(TensorMapAddress);
+    let kv = Codes { codes, scales, rope };
+    // SAFETY: the machine checks every access.
+    unsafe { dense_fp8::run::<F16, Limited>(TensorMapAddress(q), &kv, params) }
 }
 
 /// `pair_decode_bf16`. Grid (tiles, parts), an even number of tiles for each list of rows.
 pub fn pair_decode_bf16(q: u64, kv: u64, params: &DenseDecodeParams) {
     // SAFETY: the machine checks every access.
-    unsafe { pair::run::<Bf16>(TensorMapAddress(q), TensorMapAddress(kv), params) }
+    unsafe { pair::run::<Bf16, Plain>(TensorMapAddress(q), TensorMapAddress(kv), params) }
 }
 
 /// `pair_decode_f16`. Grid (tiles, parts), an even number of tiles for each list of rows.
 pub fn pair_decode_f16(q: u64, kv: u64, params: &DenseDecodeParams) {
     // SAFETY: the machine checks every access.
-    unsafe { pair::run::<F16>(TensorMapAddress(q), TensorMapAddress(kv), params) }
+    unsafe { pair::run::<F16, Plain>(TensorMapAddress(q), TensorMapAddress(kv), params) }
+}
+
+/// `dense_decode_limited_bf16`. Grid (tiles, parts).
+pub fn dense_decode_limited_bf16(q: u64, kv: u64, params: &DenseDecodeParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { dense::run::<Bf16, Limited>(TensorMapAddress(q), TensorMapAddress(kv), params) }
+}
+
+/// `dense_decode_limited_f16`. Grid (tiles, parts).
+pub fn dense_decode_limited_f16(q: u64, kv: u64, params: &DenseDecodeParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { dense::run::<F16, Limited>(TensorMapAddress(q), TensorMapAddress(kv), params) }
+}
+
+/// `pair_decode_limited_bf16`. Grid (tiles, parts), an even number of tiles for each list of rows.
+pub fn pair_decode_limited_bf16(q: u64, kv: u64, params: &DenseDecodeParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { pair::run::<Bf16, Limited>(TensorMapAddress(q), TensorMapAddress(kv), params) }
+}
+
+/// `pair_decode_limited_f16`. Grid (tiles, parts), an even number of tiles for each list of rows.
+pub fn pair_decode_limited_f16(q: u64, kv: u64, params: &DenseDecodeParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { pair::run::<F16, Limited>(TensorMapAddress(q), TensorMapAddress(kv), params) }
 }
 
 /// `sparse_decode_576_bf16`. Grid (tiles, parts).

@@ -61,7 +61,7 @@ impl Gemm<'_> {
         let Self { element, shape, tiling, x, weight, y, turns } = self;
         let tiles = Tiles::new(&shape, tiling.width, tiling.splits);
         let mut partial = vec![0f32; tiling.partial_bytes() as usize / 4];
-        let mut arrivals = vec![0u32; tiles.count() as usize];
+        let mut arrivals = vec![0u32; (tiles.count() * config::COUNTER_STRIDE) as usize];
         let maps = [
             map(x.0, [shape.k, shape.m, shape.batch], x.1),
             map(weight.0, [shape.k, shape.n, shape.batch], weight.1),
@@ -126,6 +126,7 @@ impl Gemm<'_> {
             .cluster([kernel.cluster, 1, 1])
             .shared_buffers(&stages(tiling.width[0]))
             .stack_bytes(if cfg!(debug_assertions) { 512 * 1024 } else { 256 * 1024 })
+            .programmatic(tiling.splits == 1)
             .cooperative(tiling.splits > 1);
         let trace = configure(launch).run(&memory, || entry(maps, &params))?;
         drop(memory);

@@ -6,7 +6,7 @@ use oxmla_simt::{Launch, Memory, Swizzle, TensorMap, Trace};
 
 use super::entry;
 use super::step::{Error, dense_buffers, geometry};
-use crate::abi::{Cut, DenseDecodeParams, Rows};
+use crate::abi::{Cut, DenseDecodeParams, Reach, Rows};
 use crate::cache::fp8::Fp8Format;
 use crate::decode::dense::config;
 use crate::decode::schedule::{self, Schedule};
@@ -132,6 +132,7 @@ impl SparseStep<'_> {
                 rows,
                 scale_log2: self.softmax_scale * core::f32::consts::LOG2_E,
                 cut,
+                reach: Reach::ALL,
                 ..DenseDecodeParams::default()
             },
             list: self.list.register(&mut memory, self.tokens),

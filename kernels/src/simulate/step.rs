@@ -10,11 +10,11 @@ use oxmla_simt::{InvalidTensorMap, Launch, Memory, Report, Swizzle, TensorMap, T
 
 use super::cached::CachedTokens;
 use super::entry;
-use crate::abi::{Cut, DenseDecodeParams, Rows};
+use crate::abi::{Cut, DenseDecodeParams, Reach, Rows};
 use crate::decode::Variant;
 use crate::decode::dense::config;
 use crate::decode::pair::config as pair;
-use crate::decode::schedule::{self, Schedule};
+use crate::decode::schedule::Schedule;
 use crate::launch::{self, Kernel};
 use crate::tile::swizzle::TILE_BYTES;
 
@@ -52,21 +52,30 @@ pub struct DenseDecode<'a> {
     pub lse: &'a mut [f32],
     /// Factor of the scores.
     pub softmax_scale: f32,
+    /// What they cannot exceed, if they are capped.
+    pub softcap: Option<f32>,
     /// Whether query token `i` sees only the first `length − (s_q − 1 − i)` tokens.
     pub causal: bool,
     /// CTAs that share the tokens of a tile.
     pub parts: u32,
     /// How they are divided among them.
     pub cut: Cut,
+    /// What query tokens see of them.
+    pub reach: Reach,
     /// Which kernel, of those for 16-bit elements; it accepts the rows.
     pub variant: Variant,
 }
 
+/// An entry point over a cache of elements.
+type ElementsEntry = fn(u64, u64, &DenseDecodeParams);
+/// An entry point over a cache of FP8 codes.
+type Fp8Entry = fn(u64, [u64; 3], &DenseDecodeParams);
+
 /// An entry point, which takes tensor maps of queries and cache, and parameters.
 #[derive(Clone, Copy)]
 enum EntryPoint {
-    Elements(fn(u64, u64, &DenseDecodeParams)),
-    Fp8(fn(u64, [u64; 3], &DenseDecodeParams)),
+    Elements(ElementsEntry),
+    Fp8(Fp8Entry),
 }
 
 /// Why a step did not run to its end.
@@ -133,7 +142,7 @@ impl DenseDecode<'_> {
         let rows = Rows::pack(self.s_q, self.h_q, self.h_k);
         let (tiles, batch) = (rows.tiles(), self.lengths.len() as u32);
         let [s_q, h_q, d_v] = [self.s_q, self.h_q, config::D_LATENT].map(u64::from);
-        let cost = |&length| u64::from(self.cut.cost(schedule::blocks(length)));
+        let cost = |&length| u64::from(self.cut.cost(self.reach.visible(length).len() as u32));
         let slots = Schedule::slots(self.cut, self.lengths.iter().map(cost).sum(), self.parts);
         let partial_rows = slots as usize * (tiles * config::TILE) as usize;
         let mut partial_out = vec![0f32; partial_rows * config::D_LATENT as usize];
@@ -165,8 +174,10 @@ impl DenseDecode<'_> {
             parts: self.parts,
             rows,
             causal: self.causal.into(),
-            scale_log2: self.softmax_scale * core::f32::consts::LOG2_E,
+            scale_log2: self.softcap.unwrap_or(self.softmax_scale) * core::f32::consts::LOG2_E,
             cut: self.cut,
+            reach: self.reach,
+            softcap: self.softcap.map_or(0.0, |cap| self.softmax_scale / cap),
         };
         let launch = geometry(&kernel, [tiles, self.parts, 1]).cooperative(self.parts > 1);
         let start = || match run {
@@ -183,33 +194,60 @@ impl DenseDecode<'_> {
 
     /// Its geometry, its entry point, and what no operand of its multiplies may leave.
     fn kernel(&self) -> (Kernel, EntryPoint, Vec<Range<u32>>) {
-        use EntryPoint::{Elements, Fp8};
         if let CachedTokens::Token656(_) = self.kv_cache {
-            return match self.element {
-                ElementType::Bf16 => {
-                    let entry = Fp8(entry::dense_fp8_decode_bf16);
-                    (launch::DENSE_FP8_DECODE_BF16, entry, dense_buffers())
+            let (kernel, run): (Kernel, Fp8Entry) = match (self.element, self.is_limited()) {
+                (ElementType::Bf16, false) => {
+                    (launch::DENSE_FP8_DECODE_BF16, entry::dense_fp8_decode_bf16)
                 }
-                ElementType::F16 => {
-                    let entry = Fp8(entry::dense_fp8_decode_f16);
-                    (launch::DENSE_FP8_DECODE_F16, entry, dense_buffers())
+                (ElementType::F16, false) => {
+                    (launch::DENSE_FP8_DECODE_F16, entry::dense_fp8_decode_f16)
+                }
+                (ElementType::Bf16, true) => {
+                    (launch::DENSE_FP8_DECODE_LIMITED_BF16, entry::dense_fp8_decode_limited_bf16)
+                }
+                (ElementType::F16, true) => {
+                    (launch::DENSE_FP8_DECODE_LIMITED_F16, entry::dense_fp8_decode_limited_f16)
                 }
             };
+            return (kernel, EntryPoint::Fp8(run), dense_buffers());
         }
-        match (self.variant, self.element) {
-            (Variant::Dense, ElementType::Bf16) => {
-                (launch::DENSE_DECODE_BF16, Elements(entry::dense_decode_bf16), dense_buffers())
-            }
-            (Variant::Dense, ElementType::F16) => {
-                (launch::DENSE_DECODE_F16, Elements(entry::dense_decode_f16), dense_buffers())
-            }
-            (Variant::Pair, ElementType::Bf16) => {
-                (launch::PAIR_DECODE_BF16, Elements(entry::pair_decode_bf16), pair_buffers())
-            }
-            (Variant::Pair, ElementType::F16) => {
-                (launch::PAIR_DECODE_F16, Elements(entry::pair_decode_f16), pair_buffers())
-            }
-        }
+        let (kernel, run): (Kernel, ElementsEntry) =
+            match (self.variant, self.element, self.is_limited()) {
+                (Variant::Dense, ElementType::Bf16, false) => {
+                    (launch::DENSE_DECODE_BF16, entry::dense_decode_bf16)
+                }
+                (Variant::Dense, ElementType::F16, false) => {
+                    (launch::DENSE_DECODE_F16, entry::dense_decode_f16)
+                }
+                (Variant::Pair, ElementType::Bf16, false) => {
+                    (launch::PAIR_DECODE_BF16, entry::pair_decode_bf16)
+                }
+                (Variant::Pair, ElementType::F16, false) => {
+                    (launch::PAIR_DECODE_F16, entry::pair_decode_f16)
+                }
+                (Variant::Dense, ElementType::Bf16, true) => {
+                    (launch::DENSE_DECODE_LIMITED_BF16, entry::dense_decode_limited_bf16)
+                }
+                (Variant::Dense, ElementType::F16, true) => {
+                    (launch::DENSE_DECODE_LIMITED_F16, entry::dense_decode_limited_f16)
+                }
+                (Variant::Pair, ElementType::Bf16, true) => {
+                    (launch::PAIR_DECODE_LIMITED_BF16, entry::pair_decode_limited_bf16)
+                }
+                (Variant::Pair, ElementType::F16, true) => {
+                    (launch::PAIR_DECODE_LIMITED_F16, entry::pair_decode_limited_f16)
+                }
+            };
+        let buffers = match self.variant {
+            Variant::Dense => dense_buffers(),
+            Variant::Pair => pair_buffers(),
+        };
+        (kernel, EntryPoint::Elements(run), buffers)
+    }
+
+    /// As [`DenseDecodeParams::is_limited`].
+    const fn is_limited(&self) -> bool {
+        self.reach.0 != Reach::ALL.0 || self.softcap.is_some()
     }
 
     fn check(&self) -> Result<(), Error> {

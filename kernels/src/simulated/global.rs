@@ -28,6 +28,11 @@ pub unsafe fn add_release_u32(address: *mut u32, value: u32) -> u32 {
 }
 
 #[track_caller]
+pub unsafe fn add_relaxed_u32(address: *mut u32, value: u32) -> u32 {
+    global::add_relaxed_u32(address, value)
+}
+
+#[track_caller]
 pub unsafe fn wait_at_least(address: *const u32, value: u32) {
     global::wait_at_least(address, value);
 }

@@ -96,6 +96,8 @@ fn turned_rope_parts() {
     let lengths = vec![3, 100, 0, -5, i32::MAX, 4];
     let one = Problem::new([9, 6, 64, 64], NARROW, [1, 1], 2).turned(lengths, 50, 2);
     check("one token each", &one);
+    let heads = Problem::new([37, 2, 64, 64], NARROW, [1, 2], 4).turned(vec![9], 9, 4);
+    check("more heads than a warp takes at once", &heads);
     let many = Problem::new([2, 70, 64, 64], PAIR, [1, 2], 3).turned(vec![70], 70, 3);
     check("one request, f16", &many.with_element(ElementType::F16, 3));
 }

@@ -56,6 +56,20 @@ fn several_query_tokens_behind_a_causal_mask() {
     check(one_head(&[130], 2, 64, 1), 1, Timing::Random);
 }
 
+/// Codes and scales before the window are NaN.
+#[test]
+fn windows_and_soft_caps() {
+    for (seed, window) in [1, 64, 100].into_iter().enumerate() {
+        let problem = Problem::fp8(one_head(&[200, 64, 0, 129], 2, 16, 2), ElementType::F16, 9)
+            .within(window);
+        check_problem(&problem, seed as u64, Timing::Random);
+    }
+    let mut problem =
+        Problem::fp8(one_head(&[400, 33], 2, 64, 2), ElementType::Bf16, 10).within(130);
+    problem.softcap = Some(2.0);
+    check_problem(&problem, 3, Timing::Late);
+}
+
 /// What the converter makes is what the dense kernel reads from a cache of dequantised tokens.
 #[test]
 fn the_same_bits_as_over_dequantised_tokens() {

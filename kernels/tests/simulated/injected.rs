@@ -19,6 +19,8 @@ fn every_bug_of_the_dense_kernel_is_found() {
         problem(Variant::Dense, vec![30, 150, 500, 64, 20], 16, 2),
         // A request of six parts: several warps merge a unit of it together.
         problem(Variant::Dense, vec![380], 16, 6),
+        // A window that begins inside a block.
+        problem(Variant::Dense, vec![150, 300], 16, 1).within(100),
     ];
     // The second part of the scores goes on with accumulators that nothing has touched.
     check(&problems, &[(Change::DropRegisterFence, "dense/left.rs", 1)]);
@@ -29,6 +31,7 @@ fn every_bug_of_the_paired_kernel_is_found() {
     let problems = [
         problem(Variant::Pair, vec![30, 150, 500, 64, 20], 80, 2),
         problem(Variant::Pair, vec![380], 65, 6),
+        problem(Variant::Pair, vec![150, 300], 65, 1).within(100),
     ];
     check(&problems, &[]);
 }
@@ -39,6 +42,7 @@ fn every_bug_of_the_kernel_over_fp8_is_found() {
     let problems = [
         Problem::fp8(shape(vec![30, 150, 500, 64, 20], 2), ElementType::Bf16, 3),
         Problem::fp8(shape(vec![380], 6), ElementType::F16, 3),
+        Problem::fp8(shape(vec![150, 300], 1), ElementType::Bf16, 3).within(100),
     ];
     check(&problems, &[(Change::DropRegisterFence, "dense/left.rs", 1)]);
 }

@@ -1,7 +1,7 @@
 //! A decode step in host memory, what the kernels make of it in the SIMT machine, and what is right.
 
 use half::{bf16, f16};
-use oxmla_kernels::abi::Cut;
+use oxmla_kernels::abi::{Cut, Reach};
 use oxmla_kernels::cache::fp8::Fp8Format;
 use oxmla_kernels::decode::Variant;
 use oxmla_kernels::simulate::{CachedTokens, DenseDecode, ElementType, Error};
@@ -22,7 +22,7 @@ pub struct Shape {
     pub causal: bool,
 }
 
-/// Inputs. Everything that no request may read is NaN.
+/// Inputs. Everything that no request may read is NaN, and every block id without a meaning `i32::MAX`.
 pub struct Problem {
     pub shape: Shape,
     pub element: ElementType,
@@ -33,8 +33,11 @@ pub struct Problem {
     codes: Option<Vec<u8>>,
     table: Vec<i32>,
     blocks_per_request: usize,
-    scale: f32,
+    pub scale: f32,
+    pub softcap: Option<f32>,
+    pub window: Option<u32>,
     pub cut: Cut,
+    pub reach: Reach,
     pub variant: Variant,
 }
 
@@ -84,6 +87,8 @@ pub struct Outcome {
     pub lse: Vec<f64>,
     /// Sum of the magnitudes of what each output is the sum of; only from the oracle.
     pub magnitude: Vec<f64>,
+    /// The largest magnitude of a score that the tangent has been taken of; only from the oracle.
+    pub largest_capped: f64,
 }
 
 impl Problem {
@@ -110,9 +115,44 @@ impl Problem {
         }
         let (q, cache) = (Tensor::new(element, &q), Tensor::new(element, &cache));
         let scale = (D_QK as f32).powf(-0.5);
-        let (cut, variant) = (Cut::balanced(5), Variant::Dense);
-        let codes = None;
-        Self { shape, element, q, cache, codes, table, blocks_per_request, scale, cut, variant }
+        Self {
+            shape,
+            element,
+            q,
+            cache,
+            codes: None,
+            table,
+            blocks_per_request,
+            scale,
+            softcap: None,
+            window: None,
+            cut: Cut::balanced(5),
+            reach: Reach::ALL,
+            variant: Variant::Dense,
+        }
+    }
+
+    /// The same behind a window: what that hides from all query tokens may not be read, either.
+    pub fn within(mut self, window: u32) -> Self {
+        let row = self.shape.h_k * D_QK;
+        for (request, &length) in self.shape.lengths.iter().enumerate() {
+            let hidden = (length as usize).saturating_sub(window as usize + self.shape.s_q - 1);
+            let first = request * self.blocks_per_request;
+            for position in 0..hidden {
+                let id = self.table[first + position / BLOCK] as usize;
+                let at = (id * BLOCK + position % BLOCK) * row;
+                self.cache.bits[at..at + row].fill(0x7fff);
+                self.cache.values[at..at + row].fill(f64::NAN);
+                if let Some(codes) = &mut self.codes {
+                    let bytes = Fp8Format::Token656.bytes_per_token() as usize;
+                    codes[at / D_QK * bytes..][..bytes].fill(0xff);
+                }
+            }
+            self.table[first..first + hidden / BLOCK].fill(i32::MAX);
+        }
+        self.window = Some(window);
+        self.reach = Reach::behind(window, self.shape.s_q as u32);
+        self
     }
 
     /// A problem over an FP8 cache. Codes and scales that no request may read are NaN.
@@ -180,9 +220,11 @@ impl Problem {
             out: &mut out,
             lse: &mut lse,
             softmax_scale: self.scale,
+            softcap: self.softcap,
             causal: *causal,
             parts: *parts,
             cut: self.cut,
+            reach: self.reach,
             variant: self.variant,
         };
         let trace = step.run(configure)?;
@@ -190,6 +232,7 @@ impl Problem {
             out: out.iter().map(|&bits| value(self.element, bits)).collect(),
             lse: lse.iter().map(|&x| x.into()).collect(),
             magnitude: Vec::new(),
+            largest_capped: 0.0,
         };
         Ok((outcome, trace))
     }
@@ -199,18 +242,26 @@ impl Problem {
         let Shape { lengths, s_q, h_q, h_k, causal, .. } = &self.shape;
         let (s_q, h_q, h_k) = (*s_q, *h_q, *h_k);
         let lse = vec![0.0; lengths.len() * h_q * s_q];
-        let mut outcome = Outcome { out: Vec::new(), lse, magnitude: Vec::new() };
+        let mut outcome =
+            Outcome { out: Vec::new(), lse, magnitude: Vec::new(), largest_capped: 0.0 };
         for (request, &length) in lengths.iter().enumerate() {
             for token in 0..s_q {
                 let hidden = if *causal { s_q - 1 - token } else { 0 };
-                let visible = (length.max(0) as usize).saturating_sub(hidden);
+                let end = (length.max(0) as usize).saturating_sub(hidden);
+                // Query token `token` is the cached token at `own`; it is the window's last.
+                let own = i64::from(length) - (s_q - token) as i64;
+                let first = self.window.map_or(0, |window| (own + 1 - i64::from(window)).max(0));
                 for head in 0..h_q {
                     let q = ((request * s_q + token) * h_q + head) * D_QK;
-                    let kv: Vec<&[f64]> = (0..visible)
+                    let kv: Vec<&[f64]> = (first as usize..end)
                         .map(|position| self.cached(request, position, head / (h_q / h_k)))
                         .collect();
-                    let probabilities =
-                        softmax(&self.q.values[q..q + D_QK], &kv, self.scale.into());
+                    let scores = self.scores(&self.q.values[q..q + D_QK], &kv);
+                    if self.softcap.is_some() {
+                        let largest = scores.iter().map(|score| score.abs());
+                        outcome.largest_capped = largest.fold(outcome.largest_capped, f64::max);
+                    }
+                    let probabilities = softmax(&scores);
                     outcome.out.extend(weigh(&probabilities.0, &kv, |v| v));
                     outcome.magnitude.extend(weigh(&probabilities.0, &kv, f64::abs));
                     outcome.lse[(request * h_q + head) * s_q + token] = probabilities.1;
@@ -218,6 +269,16 @@ impl Problem {
             }
         }
         outcome
+    }
+
+    /// Scaled scores of a row, capped if they are to be.
+    fn scores(&self, q: &[f64], kv: &[&[f64]]) -> Vec<f64> {
+        let dot = |k: &[f64]| -> f64 { q.iter().zip(k).map(|(a, b)| a * b).sum() };
+        let scaled = kv.iter().map(|k| dot(k) * f64::from(self.scale));
+        match self.softcap.map(f64::from) {
+            Some(cap) => scaled.map(|score| cap * (score / cap).tanh()).collect(),
+            None => scaled.collect(),
+        }
     }
 
     fn cached(&self, request: usize, position: usize, kv_head: usize) -> &[f64] {
@@ -228,11 +289,9 @@ impl Problem {
 }
 
 /// Probabilities of a row, and its LSE.
-fn softmax(q: &[f64], kv: &[&[f64]], scale: f64) -> (Vec<f64>, f64) {
-    let dot = |k: &[f64]| -> f64 { q.iter().zip(k).map(|(a, b)| a * b).sum() };
-    let scores: Vec<f64> = kv.iter().map(|k| dot(k) * scale).collect();
+fn softmax(scores: &[f64]) -> (Vec<f64>, f64) {
     if scores.is_empty() {
-        return (scores, f64::NEG_INFINITY);
+        return (Vec::new(), f64::NEG_INFINITY);
     }
     let maximum = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let lse = maximum + scores.iter().map(|s| (s - maximum).exp()).sum::<f64>().ln();

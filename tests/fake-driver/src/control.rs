@@ -56,6 +56,12 @@ extern "C" fn fake_heal() {
     call::fail(None, 0, SUCCESS, false);
 }
 
+/// The PTX of the module from the entry on that was launched last, while it is loaded; null before the first launch.
+#[unsafe(no_mangle)]
+extern "C" fn fake_launched() -> *const c_char {
+    kernel::LAUNCHED.load(Ordering::Relaxed).cast_const().cast()
+}
+
 /// Objects and pieces of memory that were given out and not given back.
 #[unsafe(no_mangle)]
 extern "C" fn fake_live() -> i64 {

@@ -1,7 +1,9 @@
 //! Modules, tensor maps and launches: refused where the driver would refuse them.
 
 use std::ffi::{CStr, c_char, c_void};
+use std::ptr::null_mut;
 use std::slice;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::call::{
     COOPERATIVE_LAUNCH_TOO_LARGE, INVALID_HANDLE, INVALID_VALUE, NOT_FOUND, SUCCESS,
@@ -22,6 +24,9 @@ const LAUNCH_ATTRIBUTE_COOPERATIVE: u32 = 2;
 
 /// PTX, as the program handed it over. The handle of a function is where its name stands in there.
 struct Module(Box<CStr>);
+
+/// Handle of the function that was launched last.
+pub static LAUNCHED: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
 /// `CUlaunchConfig`.
 #[repr(C)]
@@ -159,6 +164,7 @@ functions! {
         if !is_of_current_context((*config).stream) {
             return INVALID_HANDLE;
         }
+        LAUNCHED.store(function, Ordering::Relaxed);
         (*config).check()
     }
 }

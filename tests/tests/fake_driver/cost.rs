@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use oxmla::{DType, Decode, Error, Planner, TensorRef, decode};
+use oxmla::{DType, Decode, Error, Mask, Planner, TensorRef, Variant, decode};
 use oxmla_tests::case::Case;
 use oxmla_tests::checks::{Check, host_path};
 use oxmla_tests::suite::Suite;
@@ -55,6 +55,29 @@ fn no_call_is_wasted() -> Result<()> {
     assert_eq!((contexts, maps), (1, 2));
     assert!(launches >= 1);
     assert_eq!(all, contexts + maps + launches);
+    Ok(())
+}
+
+/// Only a step with a window or a soft cap takes a kernel for that.
+#[test]
+fn limits_choose_the_kernel() -> Result<()> {
+    let fake = Fake::driver();
+    let mut session = session()?;
+    let causal = Case { mask: Mask::Causal, softcap: None, ..Case::default() };
+    let window = Case { mask: Mask::Causal.within(100), ..causal.clone() };
+    let capped = Case { softcap: Some(30.0), ..causal.clone() };
+    for (case, suffix) in [(causal, ""), (window, "_limited"), (capped, "_limited")] {
+        for (dtype, element) in [(DType::Bf16, "bf16"), (DType::F16, "f16")] {
+            for (variant, name) in [(Variant::Dense, "dense"), (Variant::Pair, "pair")] {
+                let case = Case { dtype, s_q: 2, h_q: 128, h_k: 1, ..case.clone() };
+                let mut scene = session.scene(&case)?;
+                let mut planner = Planner::new(session.device(), scene.planner_config()?)?;
+                planner.prefer(Some(variant));
+                scene.attend_with(&mut planner, session.stream())?;
+                assert_eq!(fake.launched(), format!("{name}_decode{suffix}_{element}"), "{case}");
+            }
+        }
+    }
     Ok(())
 }
 

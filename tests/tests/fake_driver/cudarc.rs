@@ -57,6 +57,7 @@ impl Runtime {
                 out: out.as_mut(),
                 lse: lse.as_mut(),
                 softmax_scale: 0.1,
+                softcap: None,
             };
             decode(planner, plan, stream.as_ref(), args)
         })

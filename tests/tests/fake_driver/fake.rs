@@ -18,6 +18,7 @@ struct Controls {
     fail: unsafe extern "C" fn(*const c_char, u64, i32, bool),
     failed: extern "C" fn() -> *const c_char,
     heal: extern "C" fn(),
+    launched: extern "C" fn() -> *const c_char,
     live: extern "C" fn() -> i64,
     get_current: unsafe extern "C" fn(*mut *mut c_void) -> i32,
     set_current: unsafe extern "C" fn(*mut c_void) -> i32,
@@ -96,6 +97,16 @@ impl Fake {
         (self.controls.heal)();
     }
 
+    /// Name of the kernel that was launched last, from a module that is still loaded.
+    pub fn launched(&self) -> String {
+        let ptx = (self.controls.launched)();
+        assert!(!ptx.is_null(), "nothing was launched");
+        // SAFETY: PTX of a loaded module, which ends with NUL.
+        let ptx = unsafe { CStr::from_ptr(ptx) }.to_str().unwrap();
+        let name = ptx.strip_prefix(".entry ").and_then(|entry| entry.split('(').next());
+        name.expect("an entry").to_owned()
+    }
+
     /// Objects and pieces of memory that the driver has given out and not got back.
     pub fn live(&self) -> i64 {
         (self.controls.live)()
@@ -120,6 +131,7 @@ impl Controls {
                 fail: *library.get(b"fake_fail\0").unwrap(),
                 failed: *library.get(b"fake_failed\0").unwrap(),
                 heal: *library.get(b"fake_heal\0").unwrap(),
+                launched: *library.get(b"fake_launched\0").unwrap(),
                 live: *library.get(b"fake_live\0").unwrap(),
                 get_current: *library.get(b"cuCtxGetCurrent\0").unwrap(),
                 set_current: *library.get(b"cuCtxSetCurrent\0").unwrap(),

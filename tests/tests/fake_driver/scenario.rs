@@ -136,6 +136,7 @@ impl Tensors {
             out: self.out.view_mut(DType::Bf16, &[1, 1, HEADS, 512])?,
             lse: self.lse.view_mut(DType::F32, &[1, HEADS, 1])?,
             softmax_scale: 0.1,
+            softcap: None,
         };
         decode(planner, plan, stream.as_ref(), args)
     }

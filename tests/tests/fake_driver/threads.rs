@@ -122,6 +122,7 @@ fn one_plan_for_all() -> Result<()> {
                 out: out.view_mut(dtype, &[1, 1, HEADS, 512])?,
                 lse: lse.view_mut(DType::F32, &[1, HEADS, 1])?,
                 softmax_scale: 0.1,
+                softcap: None,
             };
             decode(planner, &plan, stream, args)?;
         }

@@ -2,20 +2,26 @@
 
 #include "scene.h"
 
+// What the next step and its tensors are given; 0 for none.
+static int window;
+static double softcap;
+
 // One row: the output and its LSE.
 static double oracle(const Scene *scene, int request, int token, int head, double *out) {
     const uint16_t *q = scene->q + ((request * S_Q + token) * H_Q + head) * D_QK;
     int visible = scene->lengths[request] - (S_Q - 1 - token);
+    int first = window > 0 && window < visible ? visible - window : 0;
     double sum = 0.0;
     memset(out, 0, D_V * sizeof *out);
-    for (int position = 0; position < visible; position++) {
+    for (int position = first; position < visible; position++) {
         int block = scene->block_table[request * TABLE_STRIDE + position / BLOCK];
         const uint16_t *row = scene->kv_cache + (block * BLOCK + position % BLOCK) * CACHE_ROW;
         double score = 0.0;
         for (int i = 0; i < D_QK; i++)
             score += (double)from_bf16(q[i]) * (double)from_bf16(row[i]);
         // Scores are at most 576 / 24: no maximum needs to be taken out.
-        double weight = exp(score * (double)SCALE);
+        score *= (double)SCALE;
+        double weight = exp(softcap > 0 ? softcap * tanh(score / softcap) : score);
         sum += weight;
         for (int i = 0; i < D_V; i++)
             out[i] += weight * (double)from_bf16(row[i]);
@@ -58,6 +64,21 @@ int main(void) {
     REQUIRE(strstr(text, "equal shares") != NULL);
     REQUIRE(oxmla_decode(planner, &args, NULL) == OXMLA_STATUS_OK);
     compare(&scene);
+
+    // Behind a window, whose begin the first block of the longer request is not: its id may be anything, and the rows
+    // before it. Scores are capped.
+    int32_t freed = scene.block_table[0];
+    scene.block_table[0] = -1;
+    step.window = window = 50;
+    args.softcap = 2.0f, softcap = 2.0;
+    REQUIRE(oxmla_plan(planner, &step, NULL) == OXMLA_STATUS_OK);
+    REQUIRE(oxmla_explain(planner, &text) == OXMLA_STATUS_OK);
+    REQUIRE(strstr(text, "window of 50 tokens") != NULL);
+    REQUIRE(oxmla_decode(planner, &args, NULL) == OXMLA_STATUS_OK);
+    compare(&scene);
+    scene.block_table[0] = freed;
+    step.window = window = 0;
+    args.softcap = 0.0f, softcap = 0.0;
 
     // The next step with the same planner: one request has grown, the other gets no tokens.
     scene.lengths[0] = 131;

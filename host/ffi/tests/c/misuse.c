@@ -142,6 +142,10 @@ static void tensors(void) {
     REFUSED_DECODE(INVALID, "`q` must be bf16, but is f16", args.q.dtype = OXMLA_DTYPE_F16);
     REFUSED_DECODE(INVALID, "`softmax_scale` must be finite and greater than 0, but is 0",
                    args.softmax_scale = 0.0f);
+    REFUSED_DECODE(INVALID,
+                   "`softcap` must be finite and greater than 0, and in proportion to `softmax_scale`, "
+                   "but is -1",
+                   args.softcap = -1.0f);
 }
 
 int main(void) {

@@ -14,7 +14,6 @@ use super::matrix::{Matrix, multiply};
 use super::problem::Problem;
 use super::softmax::OnlineSoftmax;
 use crate::cache::{BLOCK_SIZE, CacheFormat};
-use crate::plan::Mask;
 use crate::tensor::{TensorMut, TensorRef};
 
 /// Heads of a unit: enough for matrix products to run at full speed, few enough that a step of one request
@@ -52,12 +51,13 @@ impl Unit {
     }
 
     /// Cached tokens that the unit sees.
-    fn visible(&self, problem: &Problem<'_>) -> usize {
+    fn visible(&self, problem: &Problem<'_>) -> Range<usize> {
         let length = problem.lengths[self.request] as usize;
-        match problem.mask {
-            Mask::None => length,
-            Mask::Causal => length.saturating_sub(problem.s_q - 1 - self.token),
-        }
+        let later = problem.s_q - 1 - self.token;
+        let window = problem.mask.window();
+        let first = window.map_or(0, |window| length.saturating_sub(later + window as usize));
+        let hidden = if problem.mask.is_causal() { later } else { 0 };
+        first..length.saturating_sub(hidden)
     }
 }
 
@@ -106,19 +106,27 @@ fn attend<T: HalfFloat>(
         unsafe { load::<T>(&problem.args.q, [unit.request, unit.token, head], row) };
     }
     let q = Matrix::row_major(q, rows, D_QK, D_QK);
-    let mut softmax = OnlineSoftmax::new(rows, problem.args.softmax_scale);
+    let (scale, softcap) = (problem.args.softmax_scale, problem.args.softcap);
+    let mut softmax = OnlineSoftmax::new(rows, softcap.unwrap_or(scale));
     o[..rows * D_V].fill(0.0);
     let visible = unit.visible(problem);
-    for (first, &block) in (0..visible).step_by(BLOCK_SIZE).zip(problem.tables.ids(unit.request)) {
-        let tokens = (visible - first).min(BLOCK_SIZE);
-        for (offset, row) in k.chunks_exact_mut(D_QK).take(tokens).enumerate() {
+    let mut position = visible.start;
+    while position < visible.end {
+        let (block, first) = (position / BLOCK_SIZE, position % BLOCK_SIZE);
+        let block = problem.tables.ids(unit.request)[block];
+        let tokens = (visible.end - position).min(BLOCK_SIZE - first);
+        for (offset, row) in (first..).zip(k.chunks_exact_mut(D_QK).take(tokens)) {
             // SAFETY: a row of the cache.
             unsafe { load_cached::<T>(problem, [block as usize, offset, unit.kv_head], row) };
         }
         multiply(p, q, Matrix::row_major(k, tokens, D_QK, D_QK).transposed(), false);
+        if let Some(cap) = softcap {
+            p[..rows * tokens].iter_mut().for_each(|score| *score = (*score * scale / cap).tanh());
+        }
         softmax.step(&mut p[..rows * tokens], &mut o[..rows * D_V]);
         let probabilities = Matrix::row_major(p, rows, tokens, tokens);
         multiply(o, probabilities, Matrix::row_major(k, tokens, D_V, D_QK), true);
+        position += tokens;
     }
     softmax
 }

@@ -46,14 +46,19 @@ fn attend<T: HalfFloat>(problem: &Problem<'_>, row: &Row) -> (Vec<f64>, f64) {
 
     let scale = f64::from(problem.args.softmax_scale);
     let score = |position| q.iter().zip(cached(position, d_qk)).map(|(q, k)| q * k).sum::<f64>();
-    let scores: Vec<f64> = (0..seen(problem, row)).map(|token| scale * score(token)).collect();
+    let capped = |score: f64| match problem.args.softcap.map(f64::from) {
+        Some(cap) => cap * (score / cap).tanh(),
+        None => score,
+    };
+    let seen: Vec<usize> = seen(problem, row).collect();
+    let scores: Vec<f64> = seen.iter().map(|&token| capped(scale * score(token))).collect();
     if scores.is_empty() {
         return (vec![0.0; d_v], f64::NEG_INFINITY);
     }
     let maximum = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = scores.iter().map(|score| (score - maximum).exp()).sum();
     let mut out = vec![0.0; d_v];
-    for (position, score) in scores.iter().enumerate() {
+    for (&position, score) in seen.iter().zip(&scores) {
         let probability = (score - maximum).exp() / sum;
         for (out, v) in out.iter_mut().zip(cached(position, d_v)) {
             *out += probability * v;
@@ -62,13 +67,18 @@ fn attend<T: HalfFloat>(problem: &Problem<'_>, row: &Row) -> (Vec<f64>, f64) {
     (out, maximum + sum.ln())
 }
 
-/// Cached tokens that a row sees: all but those that belong to later query tokens.
-fn seen(problem: &Problem<'_>, row: &Row) -> usize {
-    let later = match problem.mask {
-        Mask::None => 0,
-        Mask::Causal => problem.s_q as i64 - 1 - row.token as i64,
+/// Cached tokens that a row sees: all but those that belong to later query tokens, and those that are too old.
+fn seen(problem: &Problem<'_>, row: &Row) -> impl Iterator<Item = usize> {
+    let length = i64::from(problem.lengths[row.request]);
+    let own = length - problem.s_q as i64 + row.token as i64;
+    let mask = problem.mask;
+    let sees = move |p: i64| match mask {
+        Mask::None => true,
+        Mask::Causal => p <= own,
+        Mask::Window { tokens } => p > own - i64::from(tokens),
+        Mask::CausalWindow { tokens } => p <= own && p > own - i64::from(tokens),
     };
-    (i64::from(problem.lengths[row.request]) - later).max(0) as usize
+    (0..length).filter(move |&p| sees(p)).map(|p| p as usize)
 }
 
 fn store<T: HalfFloat>(problem: &Problem<'_>, row: &Row, out: &[f64], lse: f64) {

@@ -44,9 +44,9 @@ pub(crate) fn launch_decode(
     let is_fp8 = kv_cache.dtype() == DType::U8;
     let kernels = device.kernels();
     let function = if is_fp8 {
-        kernels.decode_fp8(launch.dtype)?
+        kernels.decode_fp8(params.is_limited(), launch.dtype)?
     } else {
-        kernels.decode(launch.variant, launch.dtype)?
+        kernels.decode(launch.variant, params.is_limited(), launch.dtype)?
     };
     let current = device.make_current()?;
     let driver = current.driver();

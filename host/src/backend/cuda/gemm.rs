@@ -14,7 +14,8 @@ use crate::gemm::{GpuMemory, Product, Turning};
 /// Gives the kernel of a product to `stream`. Shapes, strides and locations have been checked. Allocates nothing and
 /// waits for nothing, so it can be captured.
 ///
-/// Where CTAs share tiles, each waits for the others: the launch is then a cooperative one.
+/// Where CTAs share tiles, each waits for the others: the launch is then a cooperative one. Otherwise CTAs start while
+/// the kernel in front of theirs ends, and wait for its end themselves.
 ///
 /// # Errors
 /// [`SizeOverflow`](Error::SizeOverflow) if there are more tiles than the kernels count, or
@@ -42,7 +43,8 @@ pub(crate) fn launch_gemm(
     let launch = Launch {
         function,
         grid: [tiling.ctas, 1, 1],
-        programmatic: false,
+        // Whoever waits for others starts when all are there.
+        programmatic: tiling.splits == 1,
         cooperative: tiling.splits > 1,
     };
     let parameters = [

@@ -9,11 +9,14 @@ use oxmla_kernels::decode::Variant;
 use oxmla_kernels::gemm::tiling::{Tiling, WIDTHS};
 use oxmla_kernels::launch::{
     APPEND_BF16, APPEND_F16, APPEND_FP8_584_BF16, APPEND_FP8_584_F16, APPEND_FP8_656_BF16,
-    APPEND_FP8_656_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16, DENSE_FP8_DECODE_BF16,
-    DENSE_FP8_DECODE_F16, GATHER, GATHER_FP8_584_BF16, GATHER_FP8_584_F16, GATHER_FP8_656_BF16,
-    GATHER_FP8_656_F16, GEMM_BF16, GEMM_F16, Kernel, NORM_BF16, NORM_F16, PAIR_DECODE_BF16,
-    PAIR_DECODE_F16, SPARSE_DECODE_512_BF16, SPARSE_DECODE_576_BF16, SPARSE_FP8_584_DECODE_BF16,
-    SPARSE_FP8_656_DECODE_BF16, SPARSE_PREFILL_512_BF16, SPARSE_PREFILL_576_BF16,
+    APPEND_FP8_656_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16,
+    DENSE_DECODE_LIMITED_BF16, DENSE_DECODE_LIMITED_F16, DENSE_FP8_DECODE_BF16,
+    DENSE_FP8_DECODE_F16, DENSE_FP8_DECODE_LIMITED_BF16, DENSE_FP8_DECODE_LIMITED_F16, GATHER,
+    GATHER_FP8_584_BF16, GATHER_FP8_584_F16, GATHER_FP8_656_BF16, GATHER_FP8_656_F16, GEMM_BF16,
+    GEMM_F16, Kernel, NORM_BF16, NORM_F16, PAIR_DECODE_BF16, PAIR_DECODE_F16,
+    PAIR_DECODE_LIMITED_BF16, PAIR_DECODE_LIMITED_F16, SPARSE_DECODE_512_BF16,
+    SPARSE_DECODE_576_BF16, SPARSE_FP8_584_DECODE_BF16, SPARSE_FP8_656_DECODE_BF16,
+    SPARSE_PREFILL_512_BF16, SPARSE_PREFILL_576_BF16,
 };
 
 use super::driver::{
@@ -46,6 +49,10 @@ pub(super) struct Kernels {
     dense: PerType,
     dense_fp8: PerType,
     pair: PerType,
+    /// With windows and a soft cap.
+    dense_limited: PerType,
+    dense_fp8_limited: PerType,
+    pair_limited: PerType,
     /// Pairs of CTAs of the paired decode kernel that the GPU has room for at once.
     pairs: u32,
     sparse_decode: PerWidth,
@@ -101,6 +108,12 @@ impl Kernels {
             dense_fp8: per_type(&DENSE_FP8_DECODE_BF16, &DENSE_FP8_DECODE_F16)?,
             pairs: pair.bf16.clusters_at_once(driver)?,
             pair,
+            dense_limited: per_type(&DENSE_DECODE_LIMITED_BF16, &DENSE_DECODE_LIMITED_F16)?,
+            dense_fp8_limited: per_type(
+                &DENSE_FP8_DECODE_LIMITED_BF16,
+                &DENSE_FP8_DECODE_LIMITED_F16,
+            )?,
+            pair_limited: per_type(&PAIR_DECODE_LIMITED_BF16, &PAIR_DECODE_LIMITED_F16)?,
             sparse_decode: per_width(&SPARSE_DECODE_576_BF16, &SPARSE_DECODE_512_BF16)?,
             sparse_fp8_decode: per_width(&SPARSE_FP8_656_DECODE_BF16, &SPARSE_FP8_584_DECODE_BF16)?,
             sparse_prefill: per_width(&SPARSE_PREFILL_576_BF16, &SPARSE_PREFILL_512_BF16)?,
@@ -118,17 +131,27 @@ impl Kernels {
         })
     }
 
-    /// The kernel that attends over a cache of elements of type `dtype`.
-    pub(super) const fn decode(&self, variant: Variant, dtype: DType) -> Result<Function> {
-        match variant {
-            Variant::Dense => self.dense.of("kv_cache", dtype),
-            Variant::Pair => self.pair.of("kv_cache", dtype),
-        }
+    /// The kernel that attends over a cache of elements of type `dtype`; `limited` if there is a window or a soft cap.
+    pub(super) const fn decode(
+        &self,
+        variant: Variant,
+        limited: bool,
+        dtype: DType,
+    ) -> Result<Function> {
+        let kernels = match (variant, limited) {
+            (Variant::Dense, false) => &self.dense,
+            (Variant::Pair, false) => &self.pair,
+            (Variant::Dense, true) => &self.dense_limited,
+            (Variant::Pair, true) => &self.pair_limited,
+        };
+        kernels.of("kv_cache", dtype)
     }
 
-    /// The kernel that attends over a cache of [`Fp8Format::Token656`], for queries of type `dtype`.
-    pub(super) const fn decode_fp8(&self, dtype: DType) -> Result<Function> {
-        self.dense_fp8.of("q", dtype)
+    /// The kernel that attends over a cache of [`Fp8Format::Token656`], for queries of type `dtype`; `limited` if there
+    /// is a window or a soft cap.
+    pub(super) const fn decode_fp8(&self, limited: bool, dtype: DType) -> Result<Function> {
+        let kernels = if limited { &self.dense_fp8_limited } else { &self.dense_fp8 };
+        kernels.of("q", dtype)
     }
 
     /// The kernel of sparse attention for queries of `d_qk` dimensions, 576 or 512, which an FP8 cache of 656 or 584 bytes a

@@ -17,7 +17,7 @@ use self::packed::{Packed, Results};
 use crate::attention::Decode;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::plan::{DecodePlan, Mask, Planner};
+use crate::plan::{DecodePlan, Planner};
 
 /// Most CTAs that share the cached tokens of a tile of query rows. A GPU has as many as it has room for; four split
 /// requests in every way that the kernels know, and leave something to do for each.
@@ -90,9 +90,11 @@ pub(crate) fn decode(
         out: out.as_mut_slice(),
         lse: lse.as_mut_slice(),
         softmax_scale: args.softmax_scale,
-        causal: plan.mask() == Mask::Causal,
+        softcap: args.softcap,
+        causal: plan.mask().is_causal(),
         parts: plan.parts(),
         cut: plan.cut(),
+        reach: plan.reach(),
         variant: plan.variant(),
     };
     step.run(|launch| simulator.configure(launch)).map_err(report)?;

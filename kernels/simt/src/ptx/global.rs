@@ -177,6 +177,15 @@ pub fn add_release_u32(address: *mut u32, value: u32) -> u32 {
     atomic::update(address, atomic::Operation::Add(value), Order::Release)
 }
 
+/// `atom.relaxed.gpu.global.add.u32`; returns the old value. Orders nothing.
+#[track_caller]
+pub fn add_relaxed_u32(address: *mut u32, value: u32) -> u32 {
+    if injected(Change::DropArrival) {
+        return u32::from_le_bytes(load_strong(address as u64, Order::Relaxed));
+    }
+    atomic::update(address, atomic::Operation::Add(value), Order::Relaxed)
+}
+
 /// `st.global.b32` of an `f32`.
 #[track_caller]
 pub fn store_f32(address: *mut f32, value: f32) {

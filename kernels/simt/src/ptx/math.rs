@@ -55,6 +55,25 @@ pub fn rsqrt(x: f32) -> f32 {
     flush(flush(x).sqrt().recip())
 }
 
+/// Bits of an f32's mantissa that `tanh.approx` leaves right: with ten, rounding is off by 2^−11 at most, as much as a
+/// GPU may be.
+const TANH_BITS: u32 = 10;
+
+/// `tanh.approx.f32`: the hyperbolic tangent within a relative error of 2^−11, which it has indeed.
+#[track_caller]
+#[must_use]
+pub fn tanh(x: f32) -> f32 {
+    check_values(&[x], "tanh");
+    special_function();
+    let exact = x.tanh();
+    if exact.is_nan() {
+        return exact;
+    }
+    let dropped = f32::MANTISSA_DIGITS - 1 - TANH_BITS;
+    let rounded = exact.to_bits() + (1 << (dropped - 1));
+    f32::from_bits(rounded >> dropped << dropped)
+}
+
 /// `max.f32`: the larger; a NaN loses against a number.
 #[track_caller]
 #[must_use]
@@ -153,6 +172,22 @@ mod tests {
         assert_eq!(recip(3e38), 0.0);
         assert_eq!(max(f32::NAN, -3.0), -3.0);
         assert_eq!(min(2.0, f32::NAN), 2.0);
+    }
+
+    #[test]
+    fn tanh_is_as_coarse_as_the_instruction() {
+        let mut largest = 0.0f64;
+        for i in -4000..4000 {
+            let x = i as f32 / 997.0;
+            let exact = f64::from(x).tanh();
+            if exact != 0.0 {
+                largest = largest.max((f64::from(tanh(x)) / exact - 1.0).abs());
+            }
+        }
+        let limit = 2f64.powi(-11);
+        assert!(largest <= limit * 1.001 && largest > limit / 2.0, "{largest}");
+        assert_eq!([tanh(0.0), tanh(f32::INFINITY), tanh(-30.0)], [0.0, 1.0, -1.0]);
+        assert!(tanh(f32::NAN).is_nan());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use core::ops::Range;
 
 use super::barriers::Ring;
 use super::config::QK_TILES;
+use crate::abi::DenseDecodeParams;
 use crate::attention::limits::Limits;
 use crate::attention::rows::Tile;
 use crate::attention::softmax::{OnlineSoftmax, RowResult};
@@ -21,13 +22,16 @@ pub trait Blocks {
     /// Whether the largest score of each row is wanted.
     const MAXIMA: bool;
 
-    /// Hides the scores of what the rows do not see of the ring's current block.
+    /// Limits the scores of the ring's current block, and hides those of what the rows do not see.
     ///
     /// # Safety
     /// All lanes of a warp of the left warpgroup call it, converged, after they have waited for the left tiles.
-    unsafe fn mask(&self, scores: &mut Acc64, header: &Header, ring: &Ring, shared: u32);
+    unsafe fn limit(&self, scores: &mut Acc64, header: &Header, ring: &Ring, shared: u32);
 
-    /// Rows of the last block of a piece that may hold anything, and have to be cleared before V is multiplied.
+    /// Rows of the first block of a piece that may hold anything, and have to be cleared before V is multiplied.
+    fn head(header: &Header) -> Option<Range<u32>>;
+
+    /// The same of the last block.
     fn tail(header: &Header) -> Option<Range<u32>>;
 
     /// Closes the rows of a piece of `tile`, whose last header it is.
@@ -37,25 +41,33 @@ pub trait Blocks {
     unsafe fn finish(&self, softmax: OnlineSoftmax, tile: &Tile, header: &Header) -> RowResult;
 }
 
-/// Consecutive tokens.
-pub struct Consecutive(Limits);
+/// Consecutive tokens, whose scores are limited by `L`.
+pub struct Consecutive<'a, L> {
+    params: &'a DenseDecodeParams,
+    limits: L,
+}
 
-impl Consecutive {
+impl<'a, L: Limits> Consecutive<'a, L> {
     /// Those that the rows of `tile` see.
     #[inline(always)]
-    pub fn new(tile: &Tile) -> Self {
-        Self(Limits::new(tile))
+    pub fn new(params: &'a DenseDecodeParams, tile: &Tile) -> Self {
+        Self { params, limits: L::new(tile) }
     }
 }
 
-impl Blocks for Consecutive {
+impl<L: Limits> Blocks for Consecutive<'_, L> {
     const TILES: u32 = QK_TILES;
     const SPLITS: bool = true;
     const MAXIMA: bool = false;
 
     #[inline(always)]
-    unsafe fn mask(&self, scores: &mut Acc64, header: &Header, _ring: &Ring, _shared: u32) {
-        self.0.mask(scores, header.tokens);
+    unsafe fn limit(&self, scores: &mut Acc64, header: &Header, _ring: &Ring, _shared: u32) {
+        self.limits.apply(scores, self.params, header.tokens);
+    }
+
+    #[inline(always)]
+    fn head(header: &Header) -> Option<Range<u32>> {
+        tail::rows_before::<L>(header)
     }
 
     #[inline(always)]

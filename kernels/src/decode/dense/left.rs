@@ -59,8 +59,11 @@ impl Left {
             self.q_parity ^= 1;
             issue_left_scores::<E>(&mut scores, &self.ring, shared);
             finish_scores::<E, B>(&mut scores, &self.ring, shared);
+            if let Some(rows) = B::head(&header) {
+                tail::clear::<LEFT_GROUP>(self.ring.tile(shared, 0), rows);
+            }
             while !header.is_last() {
-                blocks.mask(&mut scores, &header, &self.ring, shared);
+                blocks.limit(&mut scores, &header, &self.ring, shared);
                 let factors = softmax.step(&mut scores, params.scale_log2);
                 let p = softmax::pack::<E>(&scores);
                 softmax::scale_rows(o, factors);
@@ -81,7 +84,7 @@ impl Left {
             // The last block stands apart, for it has no scores to queue: a branch in the loop, between
             // multiplies in flight, would make ptxas serialise them all (C7514).
             release(shared + Q_EMPTY);
-            blocks.mask(&mut scores, &header, &self.ring, shared);
+            blocks.limit(&mut scores, &header, &self.ring, shared);
             let factors = softmax.step(&mut scores, params.scale_log2);
             let p = softmax::pack::<E>(&scores);
             softmax::scale_rows(o, factors);

@@ -50,9 +50,11 @@ mod device {
     use super::{barriers, producer};
     use crate::abi::DenseDecodeParams;
     use crate::attention::epilogue;
+    use crate::attention::limits::Limits;
     use crate::attention::rows::Tile;
     use crate::attention::sink::Sinks;
     use crate::decode::merge;
+    use crate::decode::walk::Cached;
     use crate::ptx::tma::TensorMapAddress;
     use crate::ptx::wgmma::Acc256;
     use crate::ptx::{registers, shared, special};
@@ -63,7 +65,7 @@ mod device {
     /// # Safety
     /// As for the entry point.
     #[inline(always)]
-    pub unsafe fn run<E: Element>(
+    pub unsafe fn run<E: Element, L: Limits>(
         q: TensorMapAddress,
         kv: TensorMapAddress,
         params: &DenseDecodeParams,
@@ -79,15 +81,16 @@ mod device {
             let warp = special::warp();
             if warp < PRODUCER_WARP {
                 registers::increase::<CONSUMER_REGISTERS>();
-                multiply::<E, _>(params, &tile, &Consecutive::new(&tile), shared);
+                let blocks = Consecutive::<L>::new(params, &tile);
+                multiply::<E, _>(params, &tile, &blocks, shared);
                 merge::run::<E>(params, &tile, Sinks::NONE, DESK.at(shared));
             } else {
                 registers::decrease::<PRODUCER_REGISTERS>();
                 if warp == PRODUCER_WARP {
-                    producer::run(q, &Elements(kv), params, &tile, part, shared);
+                    producer::run::<L, _>(q, &Elements(kv), params, &tile, part, shared);
                 } else {
-                    let index = warp - PRODUCER_WARP - 1;
-                    merge::clear_empty_requests::<E, _>(params, &tile, part, index);
+                    let (index, requests) = (warp - PRODUCER_WARP - 1, Cached::<L>::new(params));
+                    merge::clear_empty_requests::<E, _>(&requests, &tile, part, index);
                 }
             }
         }

@@ -4,10 +4,11 @@
 use super::barriers::Ring;
 use super::config::*;
 use crate::abi::DenseDecodeParams;
+use crate::attention::limits::Limits;
 use crate::attention::rows::Tile;
 use crate::decode::header::Header;
-use crate::decode::walk::Walk;
-use crate::decode::{block_table, merge};
+use crate::decode::walk::{Cached, Walk};
+use crate::decode::{block_table, merge, tail};
 use crate::ptx::tma::{self, TensorMapAddress};
 use crate::ptx::{mbarrier, special, warp};
 use crate::tile::swizzle::TILE_BYTES;
@@ -73,7 +74,7 @@ impl Source for Elements {
 /// # Safety
 /// One converged warp calls it; the maps and `params` are valid for the launch.
 #[inline(always)]
-pub unsafe fn run<S: Source>(
+pub unsafe fn run<L: Limits, S: Source>(
     q: TensorMapAddress,
     kv: &S,
     params: &DenseDecodeParams,
@@ -88,7 +89,7 @@ pub unsafe fn run<S: Source>(
     let mut q_parity = 0;
     // SAFETY: the warp is converged; parities follow the same order of blocks as the consumers'.
     unsafe {
-        let mut walk = Walk::new(params, part);
+        let mut walk = Walk::new(Cached::<L>::new(params), part);
         let to_merge = walk.clone();
         while let Some(piece) = walk.next() {
             mbarrier::wait(shared + Q_EMPTY, q_parity ^ 1);
@@ -106,7 +107,8 @@ pub unsafe fn run<S: Source>(
                 let id = warp::broadcast(ids, offset);
                 let is_last = block + 1 == piece.blocks.end;
                 let tokens = piece.length - (block * TILE) as i32;
-                let header = Header::new(tokens, piece.request, piece.slot, is_last);
+                let hidden = tail::hidden::<L>(params, tokens);
+                let header = Header::new(tokens, piece.request, piece.slot, is_last).hiding(hidden);
                 load_block(kv, [tile.kv_head(), id], &header, &ring, shared);
                 ring.advance();
                 block += 1;

@@ -48,6 +48,9 @@ impl Right {
                 wait_published();
                 softmax::scale_rows(o, load_row_factors(shared));
                 let v = self.ring.tile(shared, LEFT_TILES);
+                if let Some(rows) = B::head(&header) {
+                    tail::clear::<RIGHT_GROUP>(v, rows);
+                }
                 if let Some(tail) = B::tail(&header) {
                     tail::clear::<RIGHT_GROUP>(v, tail);
                 }

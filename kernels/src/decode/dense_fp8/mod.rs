@@ -34,12 +34,14 @@ mod device {
     use super::converter;
     use super::source::Codes;
     use crate::abi::DenseDecodeParams;
+    use crate::attention::limits::Limits;
     use crate::attention::rows::Tile;
     use crate::attention::sink::Sinks;
     use crate::decode::dense::blocks::Consecutive;
     use crate::decode::dense::config::{DESK, PRODUCER_WARP, STAGES};
     use crate::decode::dense::{barriers, multiply, producer};
     use crate::decode::merge;
+    use crate::decode::walk::Cached;
     use crate::ptx::tma::TensorMapAddress;
     use crate::ptx::{mbarrier, registers, shared, special};
     use crate::tile::element::Element;
@@ -49,7 +51,11 @@ mod device {
     /// # Safety
     /// As for the entry point.
     #[inline(always)]
-    pub unsafe fn run<E: Element>(q: TensorMapAddress, kv: &Codes, params: &DenseDecodeParams) {
+    pub unsafe fn run<E: Element, L: Limits>(
+        q: TensorMapAddress,
+        kv: &Codes,
+        params: &DenseDecodeParams,
+    ) {
         let shared = shared::base();
         // SAFETY: every thread of the CTA is here, and nobody has used the barriers.
         unsafe { init(shared) };
@@ -61,16 +67,17 @@ mod device {
             let warp = special::warp();
             if warp < PRODUCER_WARP {
                 registers::increase::<CONSUMER_REGISTERS>();
-                multiply::<E, _>(params, &tile, &Consecutive::new(&tile), shared);
+                let blocks = Consecutive::<L>::new(params, &tile);
+                multiply::<E, _>(params, &tile, &blocks, shared);
                 merge::run::<E>(params, &tile, Sinks::NONE, DESK.at(shared));
             } else {
                 registers::decrease::<CONVERTER_REGISTERS>();
                 if warp == PRODUCER_WARP {
-                    producer::run(q, kv, params, &tile, part, shared);
+                    producer::run::<L, _>(q, kv, params, &tile, part, shared);
                 } else {
                     // While the first codes are on their way.
-                    let index = warp - CONVERTER_WARP;
-                    merge::clear_empty_requests::<E, _>(params, &tile, part, index);
+                    let (index, requests) = (warp - CONVERTER_WARP, Cached::<L>::new(params));
+                    merge::clear_empty_requests::<E, _>(&requests, &tile, part, index);
                     converter::run::<E>(shared);
                 }
             }

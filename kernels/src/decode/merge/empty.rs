@@ -4,7 +4,7 @@ use crate::abi::DenseDecodeParams;
 use crate::attention::epilogue;
 use crate::attention::rows::Tile;
 use crate::decode::schedule;
-use crate::decode::walk::Lengths;
+use crate::decode::walk::Requests;
 use crate::ptx::{global, special, warp};
 use crate::tile::element::Element;
 
@@ -14,18 +14,19 @@ use crate::tile::element::Element;
 /// # Safety
 /// Three converged warps call it; the output is writable.
 #[inline(always)]
-pub unsafe fn clear_empty_requests<E: Element, P: Lengths>(
-    lengths: &P,
+pub unsafe fn clear_empty_requests<E: Element, R: Requests>(
+    requests: &R,
     tile: &Tile,
     part: u32,
     warp_index: u32,
 ) {
-    let params = lengths.decode();
+    let params = requests.decode();
     let mut first = part * 32;
     while first < params.batch {
         let request = first + special::lane();
         // SAFETY: inside the batch.
-        let empty = request < params.batch && schedule::blocks(unsafe { lengths.of(request) }) == 0;
+        let empty =
+            request < params.batch && schedule::blocks(unsafe { requests.length(request) }) == 0;
         let mut left = warp::ballot(empty);
         while left != 0 {
             // SAFETY: the request exists.

@@ -70,7 +70,7 @@ mod device {
     use crate::attention::epilogue;
     use crate::attention::rows::Tile;
     use crate::attention::sink::Sinks;
-    use crate::decode::walk::{Lengths, Walk};
+    use crate::decode::walk::{Requests, Walk};
     use crate::ptx::{global, mbarrier, special, warp};
     use crate::tile::element::Element;
 
@@ -79,10 +79,10 @@ mod device {
     /// # Safety
     /// One converged warp calls it; everything that the CTA itself contributes is under way.
     #[inline(always)]
-    pub unsafe fn hand_out<P: Lengths>(
+    pub unsafe fn hand_out<R: Requests>(
         params: &DenseDecodeParams,
         tile: &Tile,
-        mut walk: Walk<'_, P>,
+        mut walk: Walk<R>,
         desk: Desk,
     ) {
         let mut parity = 0;

@@ -49,12 +49,14 @@ mod device {
     use super::{barriers, producer};
     use crate::abi::DenseDecodeParams;
     use crate::attention::epilogue;
+    use crate::attention::limits::Limits;
     use crate::attention::rows::Tile;
     use crate::attention::sink::Sinks;
     use crate::decode::dense::config::{
         CONSUMER_REGISTERS, PRODUCER_REGISTERS, PRODUCER_WARP, RIGHT_WARP,
     };
     use crate::decode::merge;
+    use crate::decode::walk::Cached;
     use crate::ptx::tma::TensorMapAddress;
     use crate::ptx::wgmma::Acc256;
     use crate::ptx::{cluster, registers, shared, special};
@@ -65,7 +67,7 @@ mod device {
     /// # Safety
     /// As for the entry point.
     #[inline(always)]
-    pub unsafe fn run<E: Element>(
+    pub unsafe fn run<E: Element, L: Limits>(
         q: TensorMapAddress,
         kv: TensorMapAddress,
         params: &DenseDecodeParams,
@@ -81,15 +83,15 @@ mod device {
             let warp = special::warp();
             if warp < PRODUCER_WARP {
                 registers::increase::<CONSUMER_REGISTERS>();
-                multiply::<E>(params, &tile, shared);
+                multiply::<E, L>(params, &tile, shared);
                 merge::run::<E>(params, &tile, Sinks::NONE, DESK.at(shared));
             } else {
                 registers::decrease::<PRODUCER_REGISTERS>();
                 if warp == PRODUCER_WARP {
-                    producer::run(q, kv, params, &tile, part, shared);
+                    producer::run::<L>(q, kv, params, &tile, part, shared);
                 } else {
-                    let index = warp - PRODUCER_WARP - 1;
-                    merge::clear_empty_requests::<E, _>(params, &tile, part, index);
+                    let (index, requests) = (warp - PRODUCER_WARP - 1, Cached::<L>::new(params));
+                    merge::clear_empty_requests::<E, _>(&requests, &tile, part, index);
                 }
             }
             // Nobody ends while the other CTA may still write to its shared memory.
@@ -104,9 +106,13 @@ mod device {
     /// # Safety
     /// All eight warps call it, each converged.
     #[inline(always)]
-    unsafe fn multiply<E: Element>(params: &DenseDecodeParams, tile: &Tile, shared: u32) {
+    unsafe fn multiply<E: Element, L: Limits>(
+        params: &DenseDecodeParams,
+        tile: &Tile,
+        shared: u32,
+    ) {
         let is_own = special::warp() < RIGHT_WARP;
-        let (mut own, mut other) = (Own::new(tile), Other::new());
+        let (mut own, mut other) = (Own::<L>::new(tile), Other::new());
         loop {
             // SAFETY: zero bits are 0.0; warpgroups are converged.
             unsafe {

@@ -21,27 +21,21 @@ use crate::tile::element::Element;
 use crate::tile::swizzle::TILE_BYTES;
 
 /// What the warpgroup keeps from piece to piece.
-pub struct Own {
+pub struct Own<L> {
     sender: Sender,
     /// Parity of the tiles of the block that is scored next.
     parity: u32,
     /// V of that block.
     v: Ring<STAGES>,
     q_parity: u32,
-    limits: Limits,
+    limits: L,
 }
 
-impl Own {
+impl<L: Limits> Own<L> {
     /// Before the first piece of `tile`.
     #[inline(always)]
     pub fn new(tile: &Tile) -> Self {
-        Self {
-            sender: Sender::new(),
-            parity: 0,
-            v: Ring::new(),
-            q_parity: 0,
-            limits: Limits::new(tile),
-        }
+        Self { sender: Sender::new(), parity: 0, v: Ring::new(), q_parity: 0, limits: L::new(tile) }
     }
 
     /// Computes half of the output of the next piece, which is zero before, not yet normalised; its header is that of
@@ -74,7 +68,10 @@ impl Own {
             wgmma::wait_64::<0>(&mut scores);
             release(shared + SCORED + 8 * 7);
             release(shared + SCORED + 8 * 8);
-            self.limits.mask(&mut scores, header.tokens);
+            if let Some(rows) = tail::rows_before::<L>(&header) {
+                tail::clear::<OWN_GROUP>(self.v.tiles(shared), rows);
+            }
+            self.limits.apply(&mut scores, params, header.tokens);
             let mut factors = softmax.step(&mut scores, params.scale_log2);
             let mut p = softmax::pack::<E>(&scores);
             self.sender.wait(shared);
@@ -93,7 +90,7 @@ impl Own {
                 wgmma::wait_64::<1>(&mut scores);
                 release(shared + SCORED + 8 * 7);
                 release(shared + SCORED + 8 * 8);
-                self.limits.mask(&mut scores, header.tokens);
+                self.limits.apply(&mut scores, params, header.tokens);
                 factors = softmax.step(&mut scores, params.scale_log2);
                 // Or ptxas would wait for the output first and compute the probabilities behind it.
                 softmax.demand();

@@ -39,7 +39,7 @@ impl<W: Work, const D_QK: u32> Blocks for Listed<'_, W, D_QK> {
     const MAXIMA: bool = W::MAXIMA;
 
     #[inline(always)]
-    unsafe fn mask(&self, scores: &mut Acc64, header: &Header, ring: &Ring, shared: u32) {
+    unsafe fn limit(&self, scores: &mut Acc64, header: &Header, ring: &Ring, shared: u32) {
         if header.tokens == TILE as i32 {
             return;
         }
@@ -55,6 +55,11 @@ impl<W: Work, const D_QK: u32> Blocks for Listed<'_, W, D_QK> {
     }
 
     /// None: what is not named has been filled with zeros.
+    #[inline(always)]
+    fn head(_header: &Header) -> Option<Range<u32>> {
+        None
+    }
+
     #[inline(always)]
     fn tail(_header: &Header) -> Option<Range<u32>> {
         None

@@ -6,7 +6,7 @@ use crate::attention::rows::Tile;
 use crate::attention::sink::Sinks;
 use crate::decode::merge::{self, Desk};
 use crate::decode::schedule;
-use crate::decode::walk::{Lengths, Piece, Walk, same_length};
+use crate::decode::walk::{Piece, Requests, Walk, same_length};
 use crate::ptx::cp_async::Policy;
 use crate::tile::element::Element;
 
@@ -55,7 +55,7 @@ pub trait Pieces {
     unsafe fn next(&mut self) -> Option<Piece>;
 }
 
-impl<P: Lengths> Pieces for Walk<'_, P> {
+impl<R: Requests> Pieces for Walk<R> {
     #[inline(always)]
     unsafe fn next(&mut self) -> Option<Piece> {
         // SAFETY: the caller's promise.
@@ -63,14 +63,14 @@ impl<P: Lengths> Pieces for Walk<'_, P> {
     }
 }
 
-impl Lengths for SparseParams {
+impl Requests for &SparseParams {
     #[inline(always)]
     fn decode(&self) -> &crate::abi::DenseDecodeParams {
         &self.decode
     }
 
     #[inline(always)]
-    unsafe fn of(&self, request: u32) -> i32 {
+    unsafe fn length(&self, request: u32) -> i32 {
         // SAFETY: the caller's promise.
         unsafe { lists::length(self, request) }
     }
@@ -80,7 +80,7 @@ impl Lengths for SparseParams {
 pub struct Decode;
 
 impl Work for Decode {
-    type Pieces<'a> = Walk<'a, SparseParams>;
+    type Pieces<'a> = Walk<&'a SparseParams>;
     const SPLITS: bool = true;
     const MAXIMA: bool = false;
     const POLICY: Policy = Policy::NORMAL;
@@ -106,7 +106,7 @@ impl Work for Decode {
     #[inline(always)]
     unsafe fn clear_empty<E: Element>(params: &SparseParams, tile: &Tile, part: u32, warp: u32) {
         // SAFETY: the caller's promise.
-        unsafe { merge::clear_empty_requests::<E, _>(params, tile, part, warp) };
+        unsafe { merge::clear_empty_requests::<E, _>(&params, tile, part, warp) };
     }
 }
 
@@ -152,7 +152,7 @@ impl Pieces for Strides<'_> {
         }
         self.request += decode.parts;
         // SAFETY: inside the batch.
-        let length = unsafe { same_length(self.params, request) };
+        let length = unsafe { same_length(&self.params, request) };
         Some(Piece { request, length, blocks: 0..schedule::blocks(length).max(1), slot: None })
     }
 }

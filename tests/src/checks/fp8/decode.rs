@@ -20,7 +20,7 @@ const TOKEN: usize = FORMAT.bytes_per_token() as usize;
 /// Elements that share a scale.
 const GROUP: usize = FORMAT.layout().tile as usize;
 
-/// Rows in full tiles and with padding, masks, requests without tokens, in one piece, shared by neighbouring parts and
+/// Rows in full tiles and with padding, masks, windows, soft caps, requests without tokens, in one piece, shared by neighbouring parts and
 /// by many.
 fn cases(gpu: bool) -> Vec<Case> {
     let longest = if gpu { 5_000 } else { 140 };
@@ -30,10 +30,13 @@ fn cases(gpu: bool) -> Vec<Case> {
         Case { s_q: 2, h_q: 40, mask: Mask::Causal, ..case.clone() },
         Case { batch: 1, h_q: 16, lengths: Lengths::Fixed(longest), ..case.clone() },
         Case { h_q: 16, dtype: DType::F16, ..case.clone() },
+        Case { s_q: 2, mask: Mask::Causal.within(70), softcap: Some(2.0), ..case.clone() },
+        Case { dtype: DType::F16, mask: Mask::Causal.within(200), ..case.clone() },
     ];
     if gpu {
         cases.extend([
             Case { s_q: 2, h_q: 128, mask: Mask::Causal, ..case.clone() },
+            Case { s_q: 2, h_q: 128, mask: Mask::Causal.within(1030), ..case.clone() },
             Case { h_q: 1, lengths: Lengths::Listed(vec![1, 63, 64, 129]), ..case.clone() },
             Case { batch: 150, h_q: 16, lengths: Lengths::Varied(700), ..case.clone() },
             Case { batch: 40, h_q: 128, lengths: Lengths::WithZeros(2_000), ..case },

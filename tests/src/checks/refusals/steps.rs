@@ -20,17 +20,18 @@ struct Request {
     table: Vec<i32>,
     columns: usize,
     s_q: u32,
+    mask: Mask,
 }
 
 impl Request {
     fn fine() -> Self {
         let table = vec![6, 5, -1, -1, i32::MAX, -1, -1, -1, 0, 1, -1, -1];
-        Self { lengths: vec![100, 0, 70], table, columns: COLUMNS, s_q: S_Q }
+        Self { lengths: vec![100, 0, 70], table, columns: COLUMNS, s_q: S_Q, mask: Mask::None }
     }
 
     fn step(&self) -> oxmla::Result<Step<'_>> {
         let block_table = TensorRef::from_slice(&self.table, &[self.lengths.len(), self.columns])?;
-        Ok(Step { lengths: &self.lengths, block_table, s_q: self.s_q, mask: Mask::None })
+        Ok(Step { lengths: &self.lengths, block_table, s_q: self.s_q, mask: self.mask })
     }
 }
 
@@ -63,6 +64,8 @@ fn capacities(bench: &mut Bench<'_>) -> Result<()> {
     refuses(bench, &capacity("s_q", S_Q as usize, 3), |request| request.s_q = 3)?;
     let none = Error::OutOfRange { arg: "s_q", min: 1, max: u32::MAX.into(), got: 0 };
     refuses(bench, &none, |request| request.s_q = 0)?;
+    let none = Error::OutOfRange { arg: "window", min: 1, max: u32::MAX.into(), got: 0 };
+    refuses(bench, &none, |request| request.mask = Mask::Causal.within(0))?;
     refuses(bench, &capacity("max_blocks", COLUMNS, 5), |request| {
         request.table = vec![0; BATCH * 5];
         request.columns = 5;

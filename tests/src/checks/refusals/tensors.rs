@@ -79,6 +79,18 @@ fn scales(bench: &mut Bench<'_>) -> Result<()> {
             args.softmax_scale = got;
             Ok(())
         })?;
+        bench.decode_refuses(&Error::InvalidSoftcap { got }, |args| {
+            args.softcap = Some(got);
+            Ok(())
+        })?;
+    }
+    // The kernels divide the scale by the cap.
+    for got in [1e-38, 3e38] {
+        bench.decode_refuses(&Error::InvalidSoftcap { got }, |args| {
+            args.softmax_scale = if got > 1.0 { 1e-3 } else { 1e3 };
+            args.softcap = Some(got);
+            Ok(())
+        })?;
     }
     Ok(())
 }

@@ -132,6 +132,7 @@ impl Workload {
             out: self.out.view_mut(dtype, &[batch, s_q, h_q, d_v])?,
             lse: self.lse.view_mut(DType::F32, &[batch, h_q, s_q])?,
             softmax_scale: SOFTMAX_SCALE,
+            softcap: None,
         };
         Ok((&self.planner, &self.plan, args))
     }

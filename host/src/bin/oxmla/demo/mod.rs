@@ -168,6 +168,7 @@ impl Engine {
             out: self.out.view_mut(DTYPE, &[batch, 1, h_q, self.dims.d_v() as usize])?,
             lse: self.lse.view_mut(DType::F32, &[batch, h_q, 1])?,
             softmax_scale: SOFTMAX_SCALE,
+            softcap: None,
         };
         decode(&self.planner, &plan, self.stream.as_ref(), args)?;
         self.stream.synchronize()?;

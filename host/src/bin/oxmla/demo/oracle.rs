@@ -81,6 +81,7 @@ impl Sample {
             out: TensorMut::from_slice(&mut out, &[1, 1, self.heads, d_v])?,
             lse: TensorMut::from_slice(&mut lse, &[1, self.heads, 1])?,
             softmax_scale,
+            softcap: None,
         };
         decode(&planner, &plan, StreamRef::cpu(), args)?;
         Ok(Attended { out, lse })

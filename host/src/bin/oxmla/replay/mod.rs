@@ -104,6 +104,7 @@ fn attend(device: &Device, input: &Input<'_>) -> oxmla::Result<Output> {
         out: out.view_mut(dtype, &out_shape)?,
         lse: lse.view_mut(DType::F32, &lse_shape)?,
         softmax_scale: input.softmax_scale,
+        softcap: None,
     };
     decode(&planner, &plan, stream.as_ref(), tensors)?;
     stream.synchronize()?;
