@@ -45,6 +45,9 @@
 //! 3. [`decode`] runs once per layer with the same [`DecodePlan`]. On a GPU it allocates nothing and waits for
 //!    nothing, so that it can be captured in a graph.
 //!
+//! Where an indexer has chosen what each query token attends to, as in DeepSeek-V3.2, [`sparse`] has
+//! [`sparse_decode`] and [`sparse_prefill`], over blocks of any size.
+//!
 //! # Memory and streams of others
 //! Runtimes that manage their own memory hand it over with [`TensorRef::from_raw`] and [`TensorMut::from_raw`],
 //! and their streams with [`StreamRef::from_raw`]. Nothing is copied; the primary context of the GPU is used.

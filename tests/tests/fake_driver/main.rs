@@ -12,6 +12,7 @@ mod layers;
 mod opening;
 mod products;
 mod scenario;
+mod sparse;
 mod threads;
 
 use anyhow::Result;
