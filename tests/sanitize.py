@@ -26,7 +26,10 @@ SHOWN = 20
 ERRORS = re.compile(r"SUMMARY: (\d+) errors?|\((\d+) errors?, \d+ warnings?\)")
 WARNINGS = re.compile(r"\(\d+ errors?, (\d+) warnings?\)")
 FINDING = re.compile(
-    r"^=+ ((?:Error|Warning|Invalid|Uninitialized|Barrier|Divergent|Program hit|Out-of-range).*?)\s*$", re.M
+    r"^=+ ((?:Error|Warning|Invalid|Uninitialized|Barrier|Divergent|Program hit|Out-of-range).*?)\s*$"
+    # Where, or the other access of a race.
+    r"(?:\n=+ {2,}((?:at|and) .*?)(?: \[\d+ hazards\])?\s*$)?",
+    re.M,
 )
 # Where a file is on this machine says nothing: its name stays.
 DIRECTORIES = re.compile(r"(?:/[^/\s:\]]+)+/")
@@ -119,7 +122,7 @@ def count(pattern, text):
 
 def findings(text):
     """First lines of what was found, without process, host frames and directories; each once."""
-    found = FINDING.findall(text)
+    found = (" ".join(lines).strip() for lines in FINDING.findall(text))
     return list(dict.fromkeys(DIRECTORIES.sub("", line) for line in found))[:SHOWN]
 
 

@@ -12,8 +12,8 @@
 //! ```
 //!
 //! With few tokens all depends on reading the weight once at the rate of the memory. As the M operand it fills the
-//! tensor cores' 64 rows whatever the number of tokens is, and missing tokens are zeros that TMA fills in without
-//! reading anything. With many it does not matter which operand is which.
+//! tensor cores' 64 rows whatever the number of tokens is, and missing tokens are zeros: in shared memory from the start
+//! where a tile has fewer than 64 tokens, or filled in by TMA without reading anything. With many it does not matter which operand is which.
 //!
 //! Where there are fewer tiles than multiprocessors, CTAs share the inputs of a tile. Each writes its sums to memory,
 //! waits until all are there, and adds up its part of the tile, always in the same order (`split.rs`): such a launch is
@@ -90,7 +90,7 @@ mod device {
             tma::prefetch(maps.y);
         }
         // SAFETY: every thread of the CTA is here, and nobody has used the barriers.
-        unsafe { ring::init::<W>(shared) };
+        unsafe { ring::init::<W>(shared, params.x_rows) };
         grid::wait();
         let tiles = Tiles::new(&params.shape, [W::ROWS, W::CLUSTER], params.splits);
         // SAFETY: whole warps take each branch; the launcher vouches for the parameters.
@@ -101,9 +101,10 @@ mod device {
             } else {
                 registers::decrease::<PRODUCER_REGISTERS>();
                 if warp == PRODUCER_WARP {
-                    producer::run::<W>(maps, &tiles, shared);
+                    producer::run::<W>(maps, &tiles, params.x_rows, shared);
                 } else {
-                    turn::run::<E>(&params.turns, warp - PRODUCER_WARP - 1);
+                    let streams = params.shape.streams_y();
+                    turn::run::<E>(&params.turns, streams, warp - PRODUCER_WARP - 1);
                 }
             }
             // What the other CTA loads and counts here, it does while this one is there.

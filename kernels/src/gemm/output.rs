@@ -51,7 +51,8 @@ impl Output {
                     fence::proxy_async_shared();
                     self.sync();
                     if is_issuer() {
-                        tma::store_4d(y, self.next, [column, row, item.batch, 0]);
+                        let at = [column, row, item.batch, 0];
+                        tma::store_4d(y, self.next, at, shape.streams_y());
                         bulk::commit();
                     }
                 }

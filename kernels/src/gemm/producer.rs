@@ -6,14 +6,14 @@ use super::ring::Ring;
 use super::tiles::{Item, Tiles};
 use super::width::Width;
 use crate::ptx::{cluster, mbarrier, special, tma};
-use crate::tile::swizzle::TILE_BYTES;
+use crate::tile::swizzle::{ROW_BYTES, TILE_BYTES};
 
 /// Runs the producer.
 ///
 /// # Safety
 /// One converged warp calls it; the maps are valid for the launch.
 #[inline(always)]
-pub unsafe fn run<W: Width>(maps: Maps, tiles: &Tiles, shared: u32) {
+pub unsafe fn run<W: Width>(maps: Maps, tiles: &Tiles, x_rows: u32, shared: u32) {
     let mut ring = Ring::new(shared);
     let mut index = special::cta_x() / W::CLUSTER;
     while index < tiles.items() {
@@ -24,7 +24,7 @@ pub unsafe fn run<W: Width>(maps: Maps, tiles: &Tiles, shared: u32) {
             unsafe {
                 mbarrier::wait(ring.empty(), ring.parity ^ 1);
                 if special::lane() == 0 {
-                    load::<W>(maps, tiles, &item, block, &ring);
+                    load::<W>(maps, tiles, &item, [block, x_rows], &ring);
                 }
             }
             ring.advance::<W>();
@@ -36,13 +36,20 @@ pub unsafe fn run<W: Width>(maps: Maps, tiles: &Tiles, shared: u32) {
 
 /// Issues this CTA's boxes of a block.
 #[inline(always)]
-unsafe fn load<W: Width>(maps: Maps, tiles: &Tiles, item: &Item, block: u32, ring: &Ring) {
+unsafe fn load<W: Width>(
+    maps: Maps,
+    tiles: &Tiles,
+    item: &Item,
+    [block, x_rows]: [u32; 2],
+    ring: &Ring,
+) {
     let (full, input) = (ring.full(), block * TILE);
     let weight_tiles = tiles.weight_tiles(item.column);
     // SAFETY: the stage is empty in all CTAs; the barrier expects exactly these boxes, and those that the other CTA loads
     // here.
     unsafe {
-        mbarrier::arrive_expect(full, (weight_tiles + W::ROWS / TILE) * TILE_BYTES);
+        let bytes = weight_tiles * TILE_BYTES + W::ROWS / TILE * x_rows * ROW_BYTES;
+        mbarrier::arrive_expect(full, bytes);
         let mut tile = 0;
         while tile < weight_tiles {
             let at = [input, item.column + tile * TILE, item.batch, 0];

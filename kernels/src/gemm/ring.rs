@@ -2,15 +2,16 @@
 
 use super::config::*;
 use super::width::Width;
-use crate::ptx::{barrier, cluster, fence, mbarrier, special};
-use crate::tile::swizzle::TILE_BYTES;
+use crate::ptx::{barrier, cluster, fence, mbarrier, shared, special};
+use crate::tile::swizzle::{CHUNK_BYTES, ROW_BYTES, TILE_BYTES};
 
-/// Initialises the barriers and makes them visible to the cluster and to TMA.
+/// Initialises the barriers and clears the rows of `x` that are never loaded, those from `x_rows` on of every tile, and
+/// makes both visible to the cluster and to TMA.
 ///
 /// # Safety
 /// All threads of the CTA call it, first of all.
 #[inline(always)]
-pub unsafe fn init<W: Width>(shared: u32) {
+pub unsafe fn init<W: Width>(shared: u32, x_rows: u32) {
     if special::thread_index() == 0 {
         let mut stage = 0;
         while stage < W::STAGES {
@@ -23,6 +24,10 @@ pub unsafe fn init<W: Width>(shared: u32) {
         }
         fence::mbarrier_init();
     }
+    if x_rows < TILE {
+        // SAFETY: nobody reads the ring yet.
+        unsafe { clear_missing_rows::<W>(shared, x_rows) };
+    }
     // SAFETY: all threads are here.
     unsafe {
         barrier::sync_threads();
@@ -31,6 +36,28 @@ pub unsafe fn init<W: Width>(shared: u32) {
             cluster::wait();
         }
     }
+}
+
+/// Clears rows `x_rows…` of the tiles of `x`. Tokens that there are not are multiplied like the others, and zeros draw
+/// the least power.
+#[inline(always)]
+unsafe fn clear_missing_rows<W: Width>(base: u32, x_rows: u32) {
+    let first = x_rows * ROW_BYTES + CHUNK_BYTES * special::thread_index();
+    let mut ring = Ring::new(base);
+    while ring.parity == 0 {
+        let mut tile = 0;
+        while tile < W::ROWS / TILE {
+            let mut offset = first;
+            while offset < TILE_BYTES {
+                // SAFETY: 16-byte aligned, inside a tile of the ring.
+                unsafe { shared::store_zero_16(ring.x::<W>(tile) + offset) };
+                offset += CHUNK_BYTES * THREADS;
+            }
+            tile += 1;
+        }
+        ring.advance::<W>();
+    }
+    fence::proxy_async_shared();
 }
 
 /// One arrival per warp in every CTA that loads the stage whose barrier is `empty`, after all lanes of the warp are done

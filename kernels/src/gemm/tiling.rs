@@ -96,40 +96,46 @@ pub const fn most_splits(shape: &Shape, width: [u32; 2], multiprocessors: u32) -
 /// What a product takes, roughly, in nanoseconds, on an H100: enough to tell cuts apart, not to predict a time.
 ///
 /// Constants are fitted to `bench/results/gemm-tilings-h100.jsonl`, calls one after the other in a graph: of what was
-/// measured there, the cut with the least time by this formula is the fastest, or within 3 % of it. Of those it
-/// chooses, it is off by a tenth or less in 20 of 24 cases, by a fifth at worst.
+/// measured there, the cut with the least time by this formula is the fastest, or within 4 % of it. Of those it
+/// chooses, it is off by a tenth or less in 30 of 44 cases, by a fifth or less in 38: more where the operands are in the
+/// L2 from the call before.
 ///
-/// - A launch is 2.6 µs; a tile costs 0.1 µs beside its blocks.
-/// - A multiprocessor multiplies 128 × 64 × n in 4 n cycles at 1.4 GHz: less than its clock, for waits among blocks and
-///   for the power limit.
-/// - It takes 95 bytes a nanosecond into shared memory, where rows that there are not count as well: zeros come the
-///   same way. All of them take 9,500 bytes from the L2 together, clusters what one of their CTAs loads for all once.
-/// - Memory is read and written at 3,000 bytes a nanosecond.
-/// - An eighth of what is shorter of memory and the rest does not overlap, and of a block a thirty-second.
-/// - To share tiles costs 1.2 µs, 20 ns for every CTA, and sums to memory and back at 5,000 bytes a nanosecond.
+/// - A launch is 2 µs. The output of the last tile comes behind everything: 1.4 ns for each of its rows.
+/// - A multiprocessor multiplies 128 × 64 × n in 4 n cycles at 1.32 GHz: less than its clock, for waits among blocks
+///   and for the power limit.
+/// - It takes 100 bytes a nanosecond into shared memory, where rows that there are not count as well: when the cuts were
+///   measured, zeros still came the same way. All of them take 10,000 bytes from the L2 together, clusters what one of
+///   their CTAs loads for all once.
+/// - Memory is read and written at 3,200 bytes a nanosecond, a little faster if all fits into the L2.
+/// - An eighth of what is shorter of memory and the rest does not overlap, and of a block a 64th.
+/// - To share tiles costs 1.6 µs, 15 ns for every CTA, and sums to memory and back at 6,200 bytes a nanosecond.
 #[must_use]
 pub const fn nanoseconds(shape: &Shape, tiling: &Tiling, multiprocessors: u32) -> u64 {
     let Tiling { width: [rows, cluster], splits, ctas } = *tiling;
     let tiles = Tiles::new(shape, tiling.width, splits);
     let waves = tiles.items().div_ceil(multiprocessors / cluster) as u64;
     let blocks = tiles.blocks().div_ceil(splits) as u64;
-    let multiply = rows as u64 * 20 / 7;
+    let multiply = rows as u64 * 76 / 25;
     let row = 2 * TILE as u64;
-    let alone = (COLUMNS + rows) as u64 * row / 95;
-    let together = (ctas * (COLUMNS + rows / cluster)) as u64 * row / 9500;
+    let alone = (COLUMNS + rows) as u64 * row / 100;
+    let together = (ctas * (COLUMNS + rows / cluster)) as u64 * row / 10_000;
     let load = if alone > together { alone } else { together };
-    let compute = waves * (blocks * overlapped(multiply, load, 32) + 100);
+    let compute = waves * blocks * overlapped(multiply, load, 64);
     let Shape { batch, m, n, k } = *shape;
     let (batch, m, n, k) = (batch as u64, m as u64, n as u64, k as u64);
-    let memory = 2 * batch * (n * k + m * k + m * n) / 3000;
-    let time = 2600 + overlapped(compute, memory, 8);
+    let bytes = 2 * batch * (n * k + m * k + m * n);
+    let memory = bytes / if bytes < L2_BYTES { 3500 } else { 3200 };
+    let time = 2000 + overlapped(compute, memory, 8);
     if splits == 1 {
-        return time;
+        return time + rows as u64 * 7 / 5;
     }
     let rows_of_x = if shape.m < rows { shape.m } else { rows };
     let sums = tiles.items() as u64 * (COLUMNS * rows_of_x) as u64 * 4;
-    time + 1200 + 20 * ctas as u64 + 2 * sums / 5000
+    time + 1600 + 15 * ctas as u64 + 2 * sums / 6200
 }
+
+/// What an H100's L2 of 50 MB keeps from one call to the next.
+const L2_BYTES: u64 = 40_000_000;
 
 /// Of two times at once, all of the longer, and one part of so many of the shorter.
 const fn overlapped(a: u64, b: u64, parts: u64) -> u64 {

@@ -6,30 +6,23 @@
 
 use core::arch::asm;
 
-/// How L2 keeps the lines of a copy, encoded as `createpolicy` does for every line.
-#[derive(Clone, Copy)]
-pub struct Policy(u64);
-
-impl Policy {
-    /// As those of any other access.
-    pub const NORMAL: Self = Self(0x1000_0000_0000_0000);
-    /// Longer than those of others.
-    pub const EVICT_LAST: Self = Self(0x14f0_0000_0000_0000);
-}
-
 /// `cp.async.cg.shared.global`: 16 bytes, of which those from `bytes` on are zero and not read. L2 fetches 256.
+///
+/// Without `L2::cache_hint`: where addresses in shared memory have a uniform part, ptxas 13.0 puts that part and the hint into
+/// a pair of uniform registers, of which it copies some and forgets to write the copy; the hardware then stops with an
+/// illegal instruction.
 ///
 /// # Safety
 /// - `destination` is 16-byte aligned and 16 bytes from it are inside the CTA's shared memory; nobody touches them until
 ///   the copy has been waited for.
 /// - `source` is 16-byte aligned, and `bytes` bytes from it are readable global memory.
 #[inline(always)]
-pub unsafe fn copy_16(destination: u32, source: u64, bytes: u32, policy: Policy) {
+pub unsafe fn copy_16(destination: u32, source: u64, bytes: u32) {
     // SAFETY: the caller's promise.
     unsafe {
         asm!(
-            "cp.async.cg.shared.global.L2::cache_hint.L2::256B [{}], [{}], 16, {}, {};",
-            in(reg32) destination, in(reg64) source, in(reg32) bytes, in(reg64) policy.0,
+            "cp.async.cg.shared.global.L2::256B [{}], [{}], 16, {};",
+            in(reg32) destination, in(reg64) source, in(reg32) bytes,
             options(nostack)
         )
     };

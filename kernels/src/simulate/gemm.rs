@@ -63,9 +63,9 @@ impl Gemm<'_> {
         let mut partial = vec![0f32; tiling.partial_bytes() as usize / 4];
         let mut arrivals = vec![0u32; (tiles.count() * config::COUNTER_STRIDE) as usize];
         let maps = [
-            map(x.0, [shape.k, shape.m, shape.batch], x.1),
-            map(weight.0, [shape.k, shape.n, shape.batch], weight.1),
-            map(y.0, [shape.n, shape.m, shape.batch], y.1),
+            map(x.0, [shape.k, shape.m, shape.batch], x.1, shape.rows_of_box()),
+            map(weight.0, [shape.k, shape.n, shape.batch], weight.1, TILE),
+            map(y.0, [shape.n, shape.m, shape.batch], y.1, TILE),
         ];
         let mut memory = Memory::new();
         memory.read_only(weight.0);
@@ -93,7 +93,7 @@ impl Gemm<'_> {
             arrivals: memory.read_write(&mut arrivals),
             shape,
             splits: tiling.splits,
-            reserved: 0,
+            x_rows: shape.rows_of_box(),
             turns,
         };
         let [x, weight, y] = maps;
@@ -139,14 +139,14 @@ impl Gemm<'_> {
 
 type Entry = fn([u64; 3], &GemmParams);
 
-/// The map of `[batch, rows, columns]`, as [`config`] describes it.
-fn map(elements: &[u16], dimensions: [u32; 3], strides: Strides) -> TensorMap {
+/// The map of `[batch, rows, columns]` in boxes of `rows` rows, as [`config`] describes it.
+fn map(elements: &[u16], dimensions: [u32; 3], strides: Strides, rows: u32) -> TensorMap {
     TensorMap {
         address: elements.as_ptr() as u64,
         element_bytes: 2,
         dimensions: dimensions.map(u64::from).into_iter().chain([1]).collect(),
         strides: Vec::from([2 * strides.row as u64, 2 * strides.batch as u64, 16]),
-        tile: Vec::from([TILE, TILE, 1, 1]),
+        tile: Vec::from([TILE, rows, 1, 1]),
         element_strides: Vec::from([1; 4]),
         swizzle: Swizzle::B128,
     }

@@ -2,16 +2,8 @@
 
 use oxmla_simt::cp_async;
 
-#[derive(Clone, Copy)]
-pub struct Policy;
-
-impl Policy {
-    pub const NORMAL: Self = Self;
-    pub const EVICT_LAST: Self = Self;
-}
-
 #[track_caller]
-pub unsafe fn copy_16(destination: u32, source: u64, bytes: u32, _policy: Policy) {
+pub unsafe fn copy_16(destination: u32, source: u64, bytes: u32) {
     cp_async::copy(destination, source, 16, bytes);
 }
 

@@ -35,7 +35,9 @@ pub(crate) fn launch_gemm(
     let current = device.make_current()?;
     let (driver, y) = (current.driver(), product.y.as_ref());
     let [m, n, k] = [product.shape.m, product.shape.n, product.shape.k].map(u64::from);
-    let mut x_map = Layout::of_matrices(&product.x, [m, k])?.encode(driver, &product.x)?;
+    let x_rows = product.shape.rows_of_box();
+    let mut x_map =
+        Layout::of_matrices(&product.x, [m, k])?.encode_rows(driver, &product.x, x_rows)?;
     let mut weight_map =
         Layout::of_matrices(&product.weight, [n, k])?.encode(driver, &product.weight)?;
     let mut y_map = Layout::of_matrices(&y, [m, n])?.encode(driver, &y)?;
@@ -68,7 +70,7 @@ fn params(product: &Product<'_>, workspace: &GpuMemory, tiling: &Tiling) -> Gemm
         arrivals,
         shape: product.shape,
         splits: tiling.splits,
-        reserved: 0,
+        x_rows: product.shape.rows_of_box(),
         turns: product.turning.as_ref().map_or_else(Turns::default, |t| turns(product, t)),
     }
 }

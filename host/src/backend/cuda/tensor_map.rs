@@ -114,13 +114,26 @@ impl Layout {
     /// [`Error::UnsupportedDType`], or [`Error::Driver`] if address or strides are not multiples of 16 bytes,
     /// or strides 2⁴⁰ bytes or more.
     pub(super) fn encode(&self, driver: &Driver, tensor: &TensorRef<'_>) -> Result<TensorMap> {
+        self.encode_rows(driver, tensor, TILE)
+    }
+
+    /// As [`encode`](Self::encode), with `rows` rows in a box instead of 64.
+    ///
+    /// # Errors
+    /// As for [`encode`](Self::encode).
+    pub(super) fn encode_rows(
+        &self,
+        driver: &Driver,
+        tensor: &TensorRef<'_>,
+        rows: u32,
+    ) -> Result<TensorMap> {
         let dtype = tensor.dtype();
         let data_type = match dtype {
             DType::Bf16 => DATA_TYPE_BF16,
             DType::F16 => DATA_TYPE_F16,
             got => return Err(Error::UnsupportedDType { arg: "q", got }),
         };
-        let boxed = Boxed { data_type, columns: TILE, swizzle: SWIZZLE_128B };
+        let boxed = Boxed { data_type, rows, columns: TILE, swizzle: SWIZZLE_128B };
         self.encode_boxed(driver, tensor.address(), dtype.size() as u64, &boxed)
     }
 
@@ -142,7 +155,7 @@ impl Layout {
                 address,
                 self.dims.as_ptr(),
                 self.byte_strides(element).as_ptr(),
-                [boxed.columns, TILE, 1, 1].as_ptr(),
+                [boxed.columns, boxed.rows, 1, 1].as_ptr(),
                 [1; 4].as_ptr(),
                 INTERLEAVE_NONE,
                 boxed.swizzle,
@@ -154,9 +167,10 @@ impl Layout {
     }
 }
 
-/// Boxes of 64 rows.
+/// What is in a box.
 struct Boxed {
     data_type: u32,
+    rows: u32,
     /// Elements of a row.
     columns: u32,
     swizzle: u32,
@@ -177,8 +191,10 @@ pub(super) fn encode_fp8(driver: &Driver, kv_cache: &TensorRef<'_>) -> Result<[T
         };
         layout.encode_boxed(driver, kv_cache.address() + u64::from(offset), element, &boxed)
     };
-    let of_bytes = |columns| Boxed { data_type: DATA_TYPE_UINT8, columns, swizzle: SWIZZLE_NONE };
-    let of_elements = Boxed { data_type: DATA_TYPE_BF16, columns: TILE, swizzle: SWIZZLE_128B };
+    let of_bytes =
+        |columns| Boxed { data_type: DATA_TYPE_UINT8, rows: TILE, columns, swizzle: SWIZZLE_NONE };
+    let of_elements =
+        Boxed { data_type: DATA_TYPE_BF16, rows: TILE, columns: TILE, swizzle: SWIZZLE_128B };
     Ok([
         part(0, 1, SCALES_OFFSET, of_bytes(UNIT_CODES))?,
         part(SCALES_OFFSET, 1, TOKEN_SCALE_BYTES, of_bytes(TOKEN_SCALE_BYTES))?,

@@ -10,7 +10,6 @@ use super::abi::SparseParams;
 use super::config::*;
 use super::lists::{Lists, Section};
 use super::order::Orders;
-use super::work::Work;
 use crate::decode::dense::barriers::Ring;
 use crate::decode::dense::config::{LEFT_EMPTY, LEFT_TILES, RIGHT_EMPTY, TILE};
 use crate::ptx::{cp_async, mbarrier, special};
@@ -59,7 +58,7 @@ impl Rows {
 /// # Safety
 /// All lanes of the warp call it, converged; the parameters are valid for the launch.
 #[inline(always)]
-pub unsafe fn run<W: Work, const D_QK: u32>(params: &SparseParams, warp: u32, shared: u32) {
+pub unsafe fn run<const D_QK: u32>(params: &SparseParams, warp: u32, shared: u32) {
     let place = Place::new(warp);
     let (mut orders, mut ring) = (Orders::new(), Ring::new());
     // SAFETY: the warp is converged; parities follow the same order of blocks as those of all others.
@@ -80,13 +79,13 @@ pub unsafe fn run<W: Work, const D_QK: u32>(params: &SparseParams, warp: u32, sh
                     indices = place.indices(&lists, block);
                 }
                 mbarrier::wait(ring.barrier(shared, LEFT_EMPTY), ring.parity ^ 1);
-                place.copy::<W, 0, LEFT_TILES>(&rows, ring.tile(shared, 0));
+                place.copy::<0, LEFT_TILES>(&rows, ring.tile(shared, 0));
                 cp_async::arrive(ring.barrier(shared, LEFT_LANDED));
                 mbarrier::wait(ring.barrier(shared, RIGHT_EMPTY), ring.parity ^ 1);
                 if const { D_QK == 512 } {
-                    place.copy::<W, LEFT_TILES, { tiles(512) }>(&rows, ring.tile(shared, 0));
+                    place.copy::<LEFT_TILES, { tiles(512) }>(&rows, ring.tile(shared, 0));
                 } else {
-                    place.copy::<W, LEFT_TILES, { tiles(576) }>(&rows, ring.tile(shared, 0));
+                    place.copy::<LEFT_TILES, { tiles(576) }>(&rows, ring.tile(shared, 0));
                 }
                 cp_async::arrive(ring.barrier(shared, RIGHT_LANDED));
                 ring.advance();
@@ -133,18 +132,18 @@ impl Place {
     /// # Safety
     /// The tiles are free; `rows` are what the list names.
     #[inline(always)]
-    unsafe fn copy<W: Work, const FIRST: u32, const END: u32>(&self, rows: &Rows, tiles: u32) {
+    unsafe fn copy<const FIRST: u32, const END: u32>(&self, rows: &Rows, tiles: u32) {
         // SAFETY: the caller's promise.
         unsafe {
-            seq!(R in 0..5 { self.copy_row::<W, R, FIRST, END>(rows, tiles); });
+            seq!(R in 0..5 { self.copy_row::<R, FIRST, END>(rows, tiles); });
             if self.is_first_warp {
-                self.copy_row::<W, 5, FIRST, END>(rows, tiles);
+                self.copy_row::<5, FIRST, END>(rows, tiles);
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn copy_row<W: Work, const R: u32, const FIRST: u32, const END: u32>(
+    unsafe fn copy_row<const R: u32, const FIRST: u32, const END: u32>(
         &self,
         rows: &Rows,
         tiles: u32,
@@ -158,7 +157,7 @@ impl Place {
             if (FIRST..END).contains(&T) {
                 let (to, from) = (target + T * TILE_BYTES, source + (T * ROW_BYTES) as u64);
                 // SAFETY: a chunk of the tile, and the same of the row.
-                unsafe { cp_async::copy_16(to, from, bytes, W::POLICY) };
+                unsafe { cp_async::copy_16(to, from, bytes) };
             }
         });
     }

@@ -83,7 +83,7 @@ mod device {
                 if warp == PRODUCER_WARP {
                     producer::run::<W, D_QK>(q, params, &tile, part, shared);
                 } else {
-                    gatherer::run::<W, D_QK>(params, warp - GATHERER_WARP, shared);
+                    gatherer::run::<D_QK>(params, warp - GATHERER_WARP, shared);
                     // Hidden from the compiler, which would keep the warp's number through all of the above.
                     let warp = registers::opaque(special::thread_index()) / 32;
                     W::clear_empty::<E>(params, &tile, part, warp - GATHERER_WARP);

@@ -7,7 +7,6 @@ use crate::attention::sink::Sinks;
 use crate::decode::merge::{self, Desk};
 use crate::decode::schedule;
 use crate::decode::walk::{Piece, Requests, Walk, same_length};
-use crate::ptx::cp_async::Policy;
 use crate::tile::element::Element;
 
 /// The two ways of going through the lists of a launch.
@@ -18,8 +17,6 @@ pub trait Work {
     const SPLITS: bool;
     /// Whether the largest score of each row may be wanted.
     const MAXIMA: bool;
-    /// How L2 is to keep cached rows.
-    const POLICY: Policy;
 
     /// The pieces of `part`.
     ///
@@ -83,7 +80,6 @@ impl Work for Decode {
     type Pieces<'a> = Walk<&'a SparseParams>;
     const SPLITS: bool = true;
     const MAXIMA: bool = false;
-    const POLICY: Policy = Policy::NORMAL;
 
     #[inline(always)]
     unsafe fn pieces(params: &SparseParams, part: u32) -> Self::Pieces<'_> {
@@ -117,8 +113,6 @@ impl Work for Prefill {
     type Pieces<'a> = Strides<'a>;
     const SPLITS: bool = false;
     const MAXIMA: bool = true;
-    /// Every row is read by many query tokens.
-    const POLICY: Policy = Policy::EVICT_LAST;
 
     #[inline(always)]
     unsafe fn pieces(params: &SparseParams, part: u32) -> Self::Pieces<'_> {

@@ -6,8 +6,7 @@ use super::config::*;
 use crate::cache::fp8::Layout;
 use crate::decode::dense::config::TILE;
 use crate::decode::sparse::lists::Section;
-use crate::ptx::cp_async::{self, Policy};
-use crate::ptx::{global, registers, special, warp};
+use crate::ptx::{cp_async, global, registers, special, warp};
 use crate::tile::swizzle::{self, CHUNK_BYTES, ROW_BYTES, ROW_CHUNKS};
 
 /// What the swizzle of a row and that of the fourth behind it differ in.
@@ -187,5 +186,5 @@ fn lane() -> u32 {
 #[inline(always)]
 unsafe fn copy(to: u32, from: u64, bytes: u32) {
     // SAFETY: the caller's promise.
-    unsafe { cp_async::copy_16(to, from, bytes, Policy::NORMAL) };
+    unsafe { cp_async::copy_16(to, from, bytes) };
 }
