@@ -34,6 +34,7 @@ class PlannerConfig(Structure):
         ("max_blocks_per_sequence", c_size_t),
         ("blocks_in_cache", c_size_t),
         ("piece_tokens", c_uint32),
+        ("block_size", c_uint32),
     ]
 
 
@@ -102,10 +103,11 @@ class Planner:
     0, or else splits every request after so many tokens, whatever else is in the batch."""
 
     def __init__(self, library, device, *, h_q, max_batch, max_blocks_per_sequence, blocks_in_cache,
-                 h_k=1, max_s_q=1, dtype="bfloat16", piece_tokens=0):
+                 h_k=1, max_s_q=1, dtype="bfloat16", piece_tokens=0,
+                 block_size=64):
         self.library, self.handle = library, c_void_p()
         config = PlannerConfig(h_q, h_k, DTYPES[dtype], max_s_q, max_batch, max_blocks_per_sequence,
-                               blocks_in_cache, piece_tokens)
+                               blocks_in_cache, piece_tokens, block_size)
         library.check(library.calls.oxmla_planner_create(device, byref(config), byref(self.handle)))
 
     def __del__(self):

@@ -19,7 +19,8 @@ fuzz_target!(|bytes: &[u8]| run(bytes).expect("no action is wrong in itself"));
 fn run(bytes: &[u8]) -> oxmla::Result<()> {
     let Some((&[pool, steps], bytes)) = bytes.split_first_chunk() else { return Ok(()) };
     let actions: Vec<_> = bytes.as_chunks().0.iter().copied().map(Action::from_bytes).collect();
-    let mut model = Model::new(usize::from(pool / 2 % 64) + 1, pool % 2 == 1)?;
+    let block_size = [16, 32, 64, 128][usize::from(pool / 2 % 4)];
+    let mut model = Model::new(usize::from(pool / 8 % 32) + 1, block_size, pool % 2 == 1)?;
     for &action in &actions {
         model.apply(action)?;
         model.check()?;

@@ -23,6 +23,7 @@ fn main() -> Result<()> {
             max_batch: 1,
             max_blocks_per_sequence: 32,
             max_s_q: 1,
+            block_size: BLOCK_SIZE,
             blocks_in_cache: 32,
         },
     )?;

@@ -49,6 +49,7 @@ fn main() -> Result<()> {
         max_batch: 1,
         max_blocks_per_sequence: BLOCKS,
         max_s_q: 1,
+        block_size: BLOCK_SIZE,
         blocks_in_cache: BLOCKS,
     };
     let mut planner = Planner::new(&device, config)?;

@@ -66,6 +66,7 @@ fn main() -> Result<()> {
             max_batch: 1,
             max_blocks_per_sequence: BLOCKS,
             max_s_q: POSITIONS as u32,
+            block_size: BLOCK_SIZE,
             blocks_in_cache: BLOCKS,
         },
     )?;

@@ -111,6 +111,7 @@ fn planner(device: &Device) -> oxmla::Result<Planner> {
         max_batch: LENGTHS.len(),
         max_blocks_per_sequence: BLOCKS,
         max_s_q: 1,
+        block_size: BLOCK_SIZE,
         blocks_in_cache: BLOCKS,
     };
     Planner::new(device, config)

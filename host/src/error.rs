@@ -216,8 +216,16 @@ pub enum Error {
         /// Dimensions that they have.
         got: usize,
     },
-    /// A cache block size other than 64 tokens.
-    #[error("the block size must be 64 tokens, but is {got}")]
+    /// A sequence of a pool whose blocks have another size than those of the cache.
+    #[error("the cache has blocks of {expected} tokens, but the sequence's are of {got}")]
+    BlockSizeMismatch {
+        /// Tokens of a block of the cache.
+        expected: usize,
+        /// Tokens of a block of the sequence.
+        got: usize,
+    },
+    /// A cache block size that there are no kernels for.
+    #[error("the block size must be 16, 32, 64 or 128 tokens, but is {got}")]
     UnsupportedBlockSize {
         /// Tokens per block.
         got: usize,

@@ -2,7 +2,7 @@
 //!
 //! MLA keeps one row of 576 elements per token, whatever the number of heads: 512 compressed ("latent") ones,
 //! which are key and value of all heads at once, and 64 rotary ones. Decoding reads that cache for one or a
-//! few query tokens per request. This crate keeps the cache in blocks of 64 tokens, plans a step, and runs it
+//! few query tokens per request. This crate keeps the cache in blocks of 16 to 128 tokens, plans a step, and runs it
 //! on tensor cores; or, with the same calls and the same results, on a CPU.
 //!
 //! ```
@@ -20,7 +20,8 @@
 //! cache.write_rows(&request, tokens, &vec![bf16::ONE; 1000 * 576])?;
 //!
 //! let mut planner = Planner::new(&device, PlannerConfig { dims, dtype: DType::Bf16,
-//!     max_batch: 1, max_blocks_per_sequence: 32, max_s_q: 1, blocks_in_cache: 32 })?;
+//!     max_batch: 1, max_blocks_per_sequence: 32, max_s_q: 1, block_size: BLOCK_SIZE,
+//!     blocks_in_cache: 32 })?;
 //! let (stream, table) = (device.stream()?, BlockTable::from_sequences(&[&request])?);
 //! let plan = planner.plan(stream.as_ref(), Step::new(&table, 1, Mask::Causal))?; // once per step
 //!

@@ -18,6 +18,7 @@ struct Case<T> {
     mask: Mask,
     q: Vec<T>,
     kv_cache: Vec<T>,
+    block_size: usize,
     table: BlockTable,
     softmax_scale: f32,
     softcap: Option<f32>,
@@ -61,26 +62,50 @@ fn numbers<T: Float>(seed: u64) -> impl Iterator<Item = T> {
 impl<T: Float> Case<T> {
     /// Random numbers in blocks handed out from the end of the cache.
     fn random(h_q: u32, h_k: u32, lengths: &[i32], s_q: usize, mask: Mask) -> Result<Self> {
+        Self::paged(64, h_q, h_k, lengths, s_q, mask)
+    }
+
+    /// The same numbers in blocks of `block_size` tokens.
+    fn paged(
+        block_size: usize,
+        h_q: u32,
+        h_k: u32,
+        lengths: &[i32],
+        s_q: usize,
+        mask: Mask,
+    ) -> Result<Self> {
         let dims = MlaDims::new(h_q, h_k)?;
         let token = h_k as usize * 576;
-        let mut kv_cache = vec![T::NAN; BLOCKS * 64 * token];
+        let mut kv_cache = vec![T::NAN; BLOCKS * block_size * token];
         let mut values = numbers(7);
         let mut free = (0..BLOCKS).rev();
         let mut rows = Vec::new();
         for &length in lengths {
-            let ids: Vec<_> = free.by_ref().take((length as usize).div_ceil(64)).collect();
+            let ids: Vec<_> = free.by_ref().take((length as usize).div_ceil(block_size)).collect();
             for position in 0..length as usize {
-                let at = (ids[position / 64] * 64 + position % 64) * token;
+                let at = (ids[position / block_size] * block_size + position % block_size) * token;
                 kv_cache[at..at + token].fill_with(|| values.next().unwrap());
             }
             rows.push(ids.iter().map(|&id| id as i32).collect::<Vec<_>>());
         }
         let rows: Vec<_> = rows.iter().map(|row| &**row).collect();
         let q = numbers(8).take(lengths.len() * s_q * h_q as usize * 576).collect();
-        let table = BlockTable::from_rows(lengths, &rows)?;
+        let table = BlockTable::from_rows_of(block_size, lengths, &rows)?;
         let softmax_scale = 1.0 / 24.0;
         let lengths = lengths.to_vec();
-        Ok(Self { dims, lengths, s_q, mask, q, kv_cache, table, softmax_scale, softcap: None })
+        let softcap = None;
+        Ok(Self {
+            dims,
+            lengths,
+            s_q,
+            mask,
+            q,
+            kv_cache,
+            block_size,
+            table,
+            softmax_scale,
+            softcap,
+        })
     }
 
     fn q_shape(&self) -> [usize; 4] {
@@ -88,7 +113,7 @@ impl<T: Float> Case<T> {
     }
 
     fn kv_shape(&self) -> [usize; 4] {
-        [BLOCKS, 64, self.dims.h_k() as usize, 576]
+        [BLOCKS, self.block_size, self.dims.h_k() as usize, 576]
     }
 
     fn planner(&self, device: &Device) -> Result<Planner> {
@@ -98,6 +123,7 @@ impl<T: Float> Case<T> {
             max_batch: self.lengths.len(),
             max_blocks_per_sequence: self.table.max_blocks().max(1),
             max_s_q: self.s_q as u32,
+            block_size: self.block_size,
             blocks_in_cache: BLOCKS,
         };
         Planner::new(device, config)
@@ -286,6 +312,25 @@ fn nan_in_a_visible_row_reaches_the_tokens_that_see_it_and_no_other() -> Result<
         let Outcome { lse, .. } = case.run(&device)?;
         let is_nan: Vec<_> = lse.iter().map(|value| value.is_nan()).collect();
         assert_eq!(is_nan, [false, true, false, true, false, false, false, false]);
+    }
+    Ok(())
+}
+
+/// Whatever the blocks' size is, the oracle computes the same, and the other comes as near to it as ever.
+#[test]
+fn blocks_of_other_sizes() -> Result<()> {
+    let lengths = [1, 16, 65, 129, 0];
+    for mask in [Mask::None, Mask::Causal, Mask::Causal.within(40)] {
+        let of = |block_size| Case::<bf16>::paged(block_size, 3, 1, &lengths, 2, mask);
+        let expected = of(64)?.run(&Device::oracle())?;
+        for block_size in [16, 32, 128] {
+            let case = of(block_size)?;
+            let exact = case.run(&Device::oracle())?;
+            assert_eq!((&exact.out, &exact.lse), (&expected.out, &expected.lse));
+            let found = case.run(&Device::cpu())?;
+            assert_close(&found.out, &expected.out, 8e-4, 2.01 / 128.0);
+            assert_close(&found.lse, &expected.lse, 1e-5, 1e-5);
+        }
     }
     Ok(())
 }

@@ -2,15 +2,20 @@
 
 use half::{bf16, f16};
 use oxmla::{
-    BLOCK_SIZE, BlockPool, CacheLayout, DType, Device, Error, LatentCache, MlaDims, Result,
-    Sequence,
+    BLOCK_SIZE, BlockPool, BlockTable, CacheLayout, DType, Device, Error, LatentCache, MlaDims,
+    Result, Sequence,
 };
 
 const KV_HEADS: u32 = 2;
 const WIDTH: usize = 2 * 576;
 
 fn cache(blocks: usize) -> Result<LatentCache> {
-    let layout = CacheLayout::new(MlaDims::new(4, KV_HEADS)?, DType::Bf16, BLOCK_SIZE)?;
+    paged(blocks, BLOCK_SIZE)
+}
+
+/// A cache of blocks of `block_size` tokens.
+fn paged(blocks: usize, block_size: usize) -> Result<LatentCache> {
+    let layout = CacheLayout::new(MlaDims::new(4, KV_HEADS)?, DType::Bf16, block_size)?;
     LatentCache::new(&Device::cpu(), layout, blocks)
 }
 
@@ -28,7 +33,7 @@ fn scattered(pool: &mut BlockPool, len: usize) -> Result<Sequence> {
         let mut other = pool.sequence();
         let _ = pool.append(&mut other, 1)?;
         others.push(other);
-        let tokens = BLOCK_SIZE.min(len - sequence.len());
+        let tokens = pool.block_size().min(len - sequence.len());
         let _ = pool.append(&mut sequence, tokens)?;
     }
     others.into_iter().try_for_each(|other| pool.free(other))?;
@@ -53,6 +58,31 @@ fn rows_come_back_and_lie_where_their_slots_say() -> Result<()> {
         assert!(all[at..at + WIDTH] == rows(position..position + 1));
     }
     assert_eq!(**cache.view().shape(), [8, 64, 2, 576]);
+    Ok(())
+}
+
+#[test]
+fn blocks_of_other_sizes() -> Result<()> {
+    for block_size in [16, 32, 128] {
+        let mut pool = BlockPool::with_block_size(20, block_size)?;
+        let mut cache = paged(20, block_size)?;
+        let sequence = scattered(&mut pool, 130)?;
+        assert_eq!(sequence.blocks().len(), 130usize.div_ceil(block_size));
+        cache.write_rows(&sequence, 0..130, &rows(0..130))?;
+        assert!(cache.read_rows::<bf16>(&sequence, 15..129)? == rows(15..129));
+        let slot = sequence.slot(129)?;
+        let at = (slot.block as usize * block_size + slot.offset) * WIDTH;
+        assert!(cache.buffer().to_vec::<bf16>()?[at..at + WIDTH] == rows(129..130));
+        assert_eq!(BlockTable::from_sequences(&[&sequence])?.max_blocks(), sequence.blocks().len());
+
+        let error = Error::BlockSizeMismatch { expected: 64, got: block_size };
+        let rows = rows(0..1);
+        assert_eq!(self::cache(20)?.write_rows(&sequence, 0..1, &rows), Err(error));
+    }
+    assert!(matches!(
+        BlockPool::with_block_size(1, 0),
+        Err(Error::UnsupportedBlockSize { got: 0 })
+    ));
     Ok(())
 }
 

@@ -12,6 +12,7 @@ fn config() -> PlannerConfig {
         max_batch: 3,
         max_blocks_per_sequence: 4,
         max_s_q: 2,
+        block_size: oxmla::BLOCK_SIZE,
         blocks_in_cache: 10,
     }
 }
@@ -119,6 +120,32 @@ fn ids_of_blocks_before_all_windows_are_not_looked_at() -> Result<()> {
     Ok(())
 }
 
+/// The window begins in block 8 of 16 tokens, in block 4 of 32, and in the second half of block 1 of 128; a length goes to
+/// the end of a row, and no further.
+#[test]
+fn the_ids_that_are_looked_at_are_those_of_blocks_of_any_size() -> Result<()> {
+    for (block_size, first) in [(16, 8), (32, 4), (64, 2), (128, 1)] {
+        let columns = 256 / block_size;
+        let sized = PlannerConfig { max_blocks_per_sequence: columns, block_size, ..config() };
+        let mut planner = Planner::new(&Device::cpu(), sized)?;
+        let mut ids = vec![-1; columns];
+        ids[first..].fill(3);
+        let block_table = TensorRef::from_slice(&ids, &[1, columns])?;
+        let step = Step { lengths: &[200], block_table, s_q: 2, mask: Mask::Causal.within(64) };
+        let plan = planner.plan(StreamRef::cpu(), step)?;
+        assert_eq!(plan.summary().most_blocks, 2);
+        let error = Error::BlockOutOfPool { request: 0, index: first - 1, id: -1, blocks: 10 };
+        let earlier = Step { lengths: &[192], ..step };
+        assert_eq!(planner.plan(StreamRef::cpu(), earlier).err(), Some(error));
+
+        assert!(planner.plan(StreamRef::cpu(), Step { lengths: &[256], ..step }).is_ok());
+        let error = Error::LengthBeyondTable { request: 0, length: 257, blocks: columns };
+        let longer = Step { lengths: &[257], ..step };
+        assert_eq!(planner.plan(StreamRef::cpu(), longer).err(), Some(error));
+    }
+    Ok(())
+}
+
 #[test]
 fn tables_are_i32_matrices_on_the_host() -> Result<()> {
     let mut planner = planner()?;
@@ -196,6 +223,8 @@ fn planners_are_made_for_something() {
     for blocks_in_cache in [0, usize::MAX] {
         out_of_range(PlannerConfig { blocks_in_cache, ..config() }, "blocks_in_cache");
     }
+    let error = Some(Error::UnsupportedBlockSize { got: 8 });
+    assert_eq!(refused(PlannerConfig { block_size: 8, ..config() }), error);
 }
 
 #[test]

@@ -48,6 +48,7 @@ fn simulate(element: ElementType) -> Result<Trace, Box<dyn Error>> {
         h_q: 64,
         h_k: 1,
         lengths: &[512],
+        block_size: 64,
         block_table: &[0, 1, 2, 3, 4, 5, 6, 7],
         q: &q,
         kv_cache: CachedTokens::Elements(&kv_cache),

@@ -17,8 +17,8 @@ use bytemuck::{Pod, Zeroable};
 pub struct DenseDecodeParams {
     /// `*const i32 [batch]`: cached tokens of each request.
     pub lengths: u64,
-    /// `*const i32 [batch, table_stride]`: block ids; of the first `ceil(length / 64)` those that hold tokens within
-    /// `reach` are used.
+    /// `*const i32 [batch, table_stride]`: block ids; of the first `ceil(length / block size)` those that hold tokens
+    /// within `reach` are used.
     pub block_table: u64,
     /// `*mut bf16 | f16`: the output.
     pub out: u64,
@@ -62,6 +62,8 @@ pub struct DenseDecodeParams {
     /// By what scores are multiplied before their hyperbolic tangent is taken, `softmax_scale / cap`; 0 if they are not
     /// capped.
     pub softcap: f32,
+    /// How the cached tokens lie in blocks.
+    pub paging: Paging,
 }
 
 impl DenseDecodeParams {
@@ -90,6 +92,30 @@ pub struct Cut {
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
 pub struct Reach(pub u32);
+
+/// How the tokens of a request lie in blocks of the cache, of 16, 32, 64 or 128 tokens.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Paging {
+    /// Base-2 logarithm of the tokens of a block.
+    pub block_log2: u32,
+    /// Tokens of a box: what a block has of a K block of 64 tokens.
+    pub box_rows: u32,
+}
+
+impl Paging {
+    /// Blocks of 2^`block_log2` tokens.
+    #[must_use]
+    pub const fn new(block_log2: u32) -> Self {
+        Self { block_log2, box_rows: 1 << if block_log2 < 6 { block_log2 } else { 6 } }
+    }
+
+    /// Tokens of a block.
+    #[must_use]
+    pub const fn block_size(&self) -> u32 {
+        1 << self.block_log2
+    }
+}
 
 /// Packing of (query token, head) pairs into the M dimension of the tensor-core tiles.
 #[repr(C)]
@@ -149,7 +175,7 @@ impl Rows {
     }
 }
 
-const _: () = assert!(size_of::<DenseDecodeParams>() == 12 * 8 + 16 * 4);
+const _: () = assert!(size_of::<DenseDecodeParams>() == 12 * 8 + 18 * 4);
 
 #[cfg(test)]
 mod tests {

@@ -72,7 +72,7 @@ pub unsafe extern "ptx-kernel" fn dense_fp8_decode_bf16(
         rope: tensor_map_parameter!("dense_fp8_decode_bf16_param_3"),
     };
     // SAFETY: the launcher's promise.
-    unsafe { dense_fp8::run::<Bf16, Plain>(q, &kv, &params) }
+    unsafe { dense_fp8::run::<Bf16, Plain>(q, kv, &params) }
 }
 
 /// Dense decode with windows and a soft cap over an FP8 cache of 656 bytes a token, bf16. Grid (tiles, parts).
@@ -94,7 +94,7 @@ pub unsafe extern "ptx-kernel" fn dense_fp8_decode_limited_bf16(
         rope: tensor_map_parameter!("dense_fp8_decode_limited_bf16_param_3"),
     };
     // SAFETY: the launcher's promise.
-    unsafe { dense_fp8::run::<Bf16, Limited>(q, &kv, &params) }
+    unsafe { dense_fp8::run::<Bf16, Limited>(q, kv, &params) }
 }
 
 /// Dense decode over an FP8 cache of 656 bytes a token, f16. Grid (tiles, parts).
@@ -116,7 +116,7 @@ pub unsafe extern "ptx-kernel" fn dense_fp8_decode_f16(
         rope: tensor_map_parameter!("dense_fp8_decode_f16_param_3"),
     };
     // SAFETY: the launcher's promise.
-    unsafe { dense_fp8::run::<F16, Plain>(q, &kv, &params) }
+    unsafe { dense_fp8::run::<F16, Plain>(q, kv, &params) }
 }
 
 /// Dense decode with windows and a soft cap over an FP8 cache of 656 bytes a token, f16. Grid (tiles, parts).
@@ -138,7 +138,7 @@ pub unsafe extern "ptx-kernel" fn dense_fp8_decode_limited_f16(
         rope: tensor_map_parameter!("dense_fp8_decode_limited_f16_param_3"),
     };
     // SAFETY: the launcher's promise.
-    unsafe { dense_fp8::run::<F16, Limited>(q, &kv, &params) }
+    unsafe { dense_fp8::run::<F16, Limited>(q, kv, &params) }
 }
 
 /// Dense decode by pairs of CTAs, bf16. Grid (tiles, parts), an even number of tiles for each list of rows.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use anyhow::{Context, Error, Result, bail, ensure};
-use oxmla::{DType, Mask, MlaDims};
+use oxmla::{BLOCK_SIZE, DType, Mask, MlaDims};
 
 use crate::random::SplitMix64;
 
@@ -26,6 +26,8 @@ pub struct Case {
     pub lengths: Lengths,
     /// Which of them a query token sees.
     pub mask: Mask,
+    /// Tokens of a block of the cache.
+    pub block_size: usize,
     /// How the tensors lie in memory.
     pub views: Views,
     /// Factor of the scores.
@@ -68,6 +70,7 @@ impl Default for Case {
             h_k: 1,
             lengths: Lengths::Fixed(140),
             mask: Mask::None,
+            block_size: BLOCK_SIZE,
             views: Views::Packed,
             scale: DEFAULT_SCALE,
             softcap: None,
@@ -141,12 +144,16 @@ impl Lengths {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { dtype, batch, s_q, h_q, h_k, lengths, mask, views, scale, softcap, seed } = self;
+        let Self { dtype, batch, s_q, h_q, h_k, lengths, block_size, .. } = self;
+        let Self { mask, views, scale, softcap, seed, .. } = self;
         let (window, softcap) = (mask.window().unwrap_or(0), softcap.unwrap_or(0.0));
         let mask = if mask.is_causal() { "causal" } else { "none" };
         let views = if *views == Views::Strided { "strided" } else { "packed" };
         write!(f, "dtype={dtype} b={batch} s_q={s_q} h_q={h_q} h_k={h_k} len={lengths} ")?;
-        write!(f, "mask={mask} window={window} views={views} scale={scale} softcap={softcap} ")?;
+        write!(
+            f,
+            "block_size={block_size} mask={mask} window={window} views={views} scale={scale} softcap={softcap} "
+        )?;
         write!(f, "seed={seed}")
     }
 }
@@ -202,6 +209,7 @@ impl Case {
             ("softcap", _) => self.softcap = Some(value.parse()?),
             ("views", "packed") => self.views = Views::Packed,
             ("views", "strided") => self.views = Views::Strided,
+            ("block_size", _) => self.block_size = value.parse()?,
             ("scale", _) => self.scale = value.parse()?,
             ("seed", _) => self.seed = value.parse()?,
             _ => bail!("no such key or value"),
@@ -252,6 +260,7 @@ mod tests {
                 lengths,
                 mask: Mask::Causal.within(70),
                 views: Views::Strided,
+                block_size: 16,
                 scale: 0.3,
                 softcap: Some(2.5),
                 seed: 9,

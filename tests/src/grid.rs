@@ -34,6 +34,7 @@ pub fn all() -> Vec<Group> {
         add("scales", scales());
         add("strided", strided());
         add("windows", windows());
+        add("block-sizes", block_sizes());
         add("softcaps", softcaps());
     }
     groups.push(Group { name: "grid-f16".into(), cases: thin_grid() });
@@ -220,6 +221,43 @@ pub fn windows() -> Vec<Case> {
         for (window, s_q, h_q) in [(1000, 1, 16), (4096, 2, 128)] {
             let (lengths, mask) = (lengths.clone(), Mask::Causal.within(window));
             cases.push(Case { batch, s_q, h_q, lengths, mask, seed: 9, ..Case::default() });
+        }
+    }
+    cases
+}
+
+/// Blocks of 16, 32 and 128 tokens: requests that end around the ends of blocks, splits, several KV heads, gaps, and
+/// windows that begin inside a block.
+#[must_use]
+pub fn block_sizes() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let ends = vec![0, 1, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 81, 127, 128, 129, 300, 1000];
+    let listed = Lengths::Listed(ends.clone());
+    for block_size in [16, 32, 128] {
+        let case = Case { block_size, seed: 12, ..Case::default() };
+        for (s_q, h_q, h_k, views) in [
+            (1, 16, 1, Views::Packed),
+            (2, 128, 1, Views::Packed),
+            (3, 6, 3, Views::Strided),
+            (1, 128, 1, Views::Strided),
+        ] {
+            let case = Case { s_q, h_q, h_k, views, ..case.clone() };
+            let (batch, lengths) = (ends.len(), listed.clone());
+            let batch = Case { batch, lengths, ..case.clone() };
+            cases.extend(MASKS.map(|mask| Case { mask, ..batch.clone() }));
+            cases.extend([1, 30, 70, 500].map(|window| {
+                let mask = Mask::Causal.within(window);
+                Case { mask, ..batch.clone() }
+            }));
+        }
+        for (batch, lengths) in [
+            (1, Lengths::Fixed(20_000)),
+            (64, Lengths::WithZeros(2000)),
+            (150, Lengths::Varied(4096)),
+        ] {
+            for (s_q, h_q) in [(1, 16), (2, 128)] {
+                cases.push(Case { batch, s_q, h_q, lengths: lengths.clone(), ..case.clone() });
+            }
         }
     }
     cases

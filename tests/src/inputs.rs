@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::case::Case;
 use crate::element::{ElementPool, NAN_BITS};
-use crate::layout::{self, BLOCK, D_K, Layout};
+use crate::layout::{self, D_K, Layout};
 use crate::random::{SplitMix64, hash};
 
 /// What unused entries of the block table hold; as bytes of a cache, far outside any memory.
@@ -22,7 +22,7 @@ pub struct Cache {
     pub table: Vec<i32>,
     /// Width of the table: two more than the longest request needs.
     pub max_blocks: usize,
-    /// `[blocks, 64, h_k, 576]`.
+    /// `[blocks, block size, h_k, 576]`.
     pub layout: Layout<4>,
     /// The elements, by their bits.
     pub bits: Vec<u16>,
@@ -43,7 +43,7 @@ impl Cache {
     #[must_use]
     pub fn new(case: &Case, pool: &ElementPool, order: u64) -> Self {
         let lengths = case.lengths.draw(case.batch, case.seed);
-        let used: usize = lengths.iter().map(blocks_of).sum();
+        let used: usize = lengths.iter().map(|&length| blocks_of(case, length)).sum();
         Self::with_blocks(case, pool, order, used + used / 8 + 3)
     }
 
@@ -51,15 +51,16 @@ impl Cache {
     #[must_use]
     pub fn with_blocks(case: &Case, pool: &ElementPool, order: u64, blocks: usize) -> Self {
         let lengths = case.lengths.draw(case.batch, case.seed);
-        let max_blocks = lengths.iter().map(blocks_of).max().unwrap_or(0) + 2;
+        let max_blocks =
+            lengths.iter().map(|&length| blocks_of(case, length)).max().unwrap_or(0) + 2;
 
         let mut ids: Vec<i32> = (0..blocks as i32).collect();
         SplitMix64::new(order).shuffle(&mut ids);
         let mut ids = ids.into_iter();
         let mut table = vec![UNUSED_ID; case.batch * max_blocks];
         let mut users = vec![None; blocks];
-        for (request, length) in lengths.iter().enumerate() {
-            for index in case.hidden(*length) / BLOCK..blocks_of(length) {
+        for (request, &length) in lengths.iter().enumerate() {
+            for index in case.hidden(length) / case.block_size..blocks_of(case, length) {
                 let id = ids.next().unwrap_or(UNUSED_ID);
                 table[request * max_blocks + index] = id;
                 users[id as usize] = Some((request, index));
@@ -78,9 +79,9 @@ impl Cache {
         blocks.for_each(|(block, user)| {
             block.fill(NAN_BITS);
             let Some((request, index)) = *user else { return };
-            let first = index * BLOCK;
+            let first = index * case.block_size;
             let length = lengths[request];
-            let rows = (length as usize - first).min(BLOCK);
+            let rows = (length as usize - first).min(case.block_size);
             let hidden = case.hidden(length).saturating_sub(first);
             for (row, head) in
                 (hidden..rows).flat_map(|row| (0..layout.shape[2]).map(move |head| (row, head)))
@@ -96,8 +97,9 @@ impl Cache {
     /// The row of a token in the cache, as one KV head sees it.
     #[must_use]
     pub fn row(&self, request: usize, token: usize, head: usize) -> &[u16] {
-        let id = self.table[request * self.max_blocks + token / BLOCK];
-        let start = self.layout.offset([id as usize, token % BLOCK, head, 0]);
+        let block_size = self.layout.shape[1];
+        let id = self.table[request * self.max_blocks + token / block_size];
+        let start = self.layout.offset([id as usize, token % block_size, head, 0]);
         &self.bits[start..start + D_K]
     }
 
@@ -108,8 +110,8 @@ impl Cache {
     }
 }
 
-fn blocks_of(length: &i32) -> usize {
-    (*length as usize).div_ceil(BLOCK)
+const fn blocks_of(case: &Case, length: i32) -> usize {
+    (length as usize).div_ceil(case.block_size)
 }
 
 impl Queries {
@@ -172,6 +174,20 @@ mod tests {
         let case = Case { mask: oxmla::Mask::Causal.within(1), s_q: 1, ..case };
         let cache = Cache::new(&case, &ElementPool::new(case.dtype), 1);
         assert_eq!(cache.table[0], UNUSED_ID);
+    }
+
+    #[test]
+    fn rows_do_not_depend_on_the_size_of_blocks() {
+        let case = case(Views::Strided);
+        let pool = ElementPool::new(case.dtype);
+        let [one, other] = [64, 16].map(|block_size| {
+            let case = Case { block_size, ..case.clone() };
+            Cache::new(&case, &pool, 1)
+        });
+        assert_eq!(other.table.iter().filter(|&&id| id != UNUSED_ID).count(), 5 + 4);
+        for token in 0..65 {
+            assert_eq!(one.row(0, token, 1), other.row(0, token, 1));
+        }
     }
 
     #[test]

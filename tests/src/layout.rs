@@ -10,7 +10,7 @@ use crate::case::{Case, Views};
 pub const D_K: usize = D_QK as usize;
 /// Width of values and of outputs.
 pub const D_V: usize = D_LATENT as usize;
-/// Tokens of a block.
+/// Tokens of a block, where a case does not say otherwise.
 pub const BLOCK: usize = oxmla::cache::BLOCK_SIZE;
 
 /// Shape and strides, in elements.
@@ -64,16 +64,16 @@ pub fn queries(case: &Case) -> Layout<4> {
     }
 }
 
-/// `kv_cache [blocks, 64, h_k, 576]`.
+/// `kv_cache [blocks, block size, h_k, 576]`.
 #[must_use]
 pub fn cache(case: &Case, blocks: usize) -> Layout<4> {
-    let shape = [blocks, BLOCK, case.h_k, D_K];
+    let shape = [blocks, case.block_size, case.h_k, D_K];
     match case.views {
         Views::Packed => Layout::packed(shape),
         Views::Strided => {
             let head = D_K + 16;
             let token = case.h_k * head + 8;
-            Layout { shape, strides: [BLOCK * token + 40, token, head, 1] }
+            Layout { shape, strides: [case.block_size * token + 40, token, head, 1] }
         }
     }
 }

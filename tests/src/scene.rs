@@ -96,6 +96,7 @@ impl Scene {
             max_batch: self.case.batch,
             max_blocks_per_sequence: self.cache.host.max_blocks,
             max_s_q: self.case.s_q as u32,
+            block_size: self.case.block_size,
             blocks_in_cache: self.cache.host.blocks(),
         })
     }

@@ -15,7 +15,7 @@ use crate::scene::{PlacedCache, Scene};
 use crate::verify::{self, Errors};
 
 /// What decides a cache.
-type CacheKey = (DType, usize, usize, Lengths, Views, u64, Option<usize>);
+type CacheKey = (DType, [usize; 3], Lengths, Views, u64, Option<usize>);
 
 /// A device, and what cases share.
 #[derive(Debug)]
@@ -104,10 +104,11 @@ impl Session {
     }
 
     fn cache(&mut self, case: &Case) -> Result<Arc<PlacedCache>> {
-        let Case { dtype, batch, h_k, lengths, views, seed, mask, s_q, .. } = case;
+        let Case { dtype, batch, h_k, lengths, block_size, views, seed, mask, s_q, .. } = case;
         // What a window hides is poisoned.
         let reach = mask.window().map(|window| window as usize + s_q);
-        let key = (*dtype, *batch, *h_k, lengths.clone(), *views, *seed, reach);
+        let sizes = [*batch, *h_k, *block_size];
+        let key = (*dtype, sizes, lengths.clone(), *views, *seed, reach);
         if let Some((cached, cache)) = &self.cache
             && *cached == key
         {

@@ -70,6 +70,7 @@ impl Golden {
             max_batch: q[0],
             max_blocks_per_sequence: self.block_table.shape[1],
             max_s_q: q[1] as u32,
+            block_size: kv_cache[1],
             blocks_in_cache: kv_cache[0],
         };
         let mut planner = Planner::new(device, config)?;

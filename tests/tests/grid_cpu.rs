@@ -74,6 +74,11 @@ fn scales() -> anyhow::Result<()> {
 }
 
 #[test]
+fn block_sizes() -> anyhow::Result<()> {
+    run(grid::block_sizes(), 300_000, 1)
+}
+
+#[test]
 fn windows() -> anyhow::Result<()> {
     run(grid::windows(), 300_000, 1)
 }

@@ -4,7 +4,7 @@
 use anyhow::Context;
 use oxmla::backend::sim::{Simulator, Timing};
 use oxmla::{DType, Device, Mask};
-use oxmla_tests::case::{Case, Lengths};
+use oxmla_tests::case::{Case, Lengths, Views};
 use oxmla_tests::session::Session;
 use oxmla_tests::{checks, grid};
 
@@ -99,6 +99,17 @@ fn windows_and_soft_caps() -> anyhow::Result<()> {
     run([Mask::Causal.within(70), Mask::None.within(1)]
         .into_iter()
         .flat_map(|mask| [None, Some(2.0)].map(|softcap| Case { mask, softcap, ..case.clone() })))
+}
+
+/// The kernels' own tests have more of them.
+#[test]
+fn block_sizes() -> anyhow::Result<()> {
+    let lengths = Lengths::Listed(vec![150, 0, 81, 16]);
+    let case = Case { batch: 4, s_q: 2, lengths, seed: 7, ..Case::default() };
+    let masks = [Mask::Causal, Mask::Causal.within(70)];
+    run([16, 32, 128].into_iter().flat_map(|block_size| {
+        masks.map(|mask| Case { block_size, mask, views: Views::Strided, ..case.clone() })
+    }))
 }
 
 #[test]

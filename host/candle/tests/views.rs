@@ -61,6 +61,7 @@ fn a_decode_between_candles_tensors() -> Result<()> {
         max_batch: 1,
         max_blocks_per_sequence: 1,
         max_s_q: 1,
+        block_size: BLOCK_SIZE,
         blocks_in_cache: 1,
     };
     let mut planner = Planner::new(&device, config)?;

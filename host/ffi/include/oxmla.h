@@ -1,8 +1,8 @@
 // Multi-head latent attention for NVIDIA Hopper GPUs, and for CPUs. Made by cbindgen from oxmla-ffi.
 //
 // One step: `oxmla_plan`, once, with lengths and block table; then `oxmla_decode`, once per layer. Shapes are
-// written outermost axis first, `[batch, s_q, h_q, 576]`; strides are in elements. A block has 64 tokens, a
-// cached row 512 latent and 64 rotary elements.
+// written outermost axis first, `[batch, s_q, h_q, 576]`; strides are in elements. A block has 64 tokens
+// if the planner was not told otherwise, a cached row 512 latent and 64 rotary elements.
 //
 // GPUs are used through their primary contexts, as by the CUDA runtime and PyTorch: addresses and streams of
 // either are good here. Link with `-loxmla`; neither CUDA nor its driver need be there for that.
@@ -101,13 +101,15 @@ typedef struct OxmlaPlannerConfig {
   // Tokens after which every request is split, 64 times a power of two, for results that do not depend on
   // what else is in the batch; 0 to share out the work evenly instead.
   uint32_t piece_tokens;
+  // Tokens of a block: 16, 32, 64 or 128; 0 for 64.
+  uint32_t block_size;
 } OxmlaPlannerConfig;
 
 // One decode step.
 typedef struct OxmlaStep {
   // Cached tokens of each request, those of this step's query tokens included: `[batch]`, from 0 on.
   const int32_t *lengths;
-  // Block ids: `[batch, max_blocks]`. Of each row the first `ceil(length / 64)` count, but for those of
+  // Block ids: `[batch, max_blocks]`. Of each row the first `ceil(length / block_size)` count, but for those of
   // blocks that are before the windows of all query tokens.
   const int32_t *block_table;
   // Requests.
@@ -146,7 +148,7 @@ typedef struct OxmlaTensor {
 typedef struct OxmlaDecode {
   // Queries, with W_UK absorbed and the rotary part last: `[batch, s_q, h_q, 576]`.
   struct OxmlaTensor q;
-  // Cached rows: `[blocks, 64, h_k, 576]`, as many blocks as the planner was told. Rows that no request of the
+  // Cached rows: `[blocks, block_size, h_k, 576]`, as the planner was told. Rows that no request of the
   // plan has may hold anything, NaN included, and so may rows that are before the windows of all query tokens.
   struct OxmlaTensor kv_cache;
   // The output, in latent space: `[batch, s_q, h_q, 512]`. 0 for a query token that sees nothing.

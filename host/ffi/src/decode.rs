@@ -14,7 +14,7 @@ use crate::tensor::OxmlaTensor;
 pub struct OxmlaDecode {
     /// Queries, with W_UK absorbed and the rotary part last: `[batch, s_q, h_q, 576]`.
     pub q: OxmlaTensor,
-    /// Cached rows: `[blocks, 64, h_k, 576]`, as many blocks as the planner was told. Rows that no request of the
+    /// Cached rows: `[blocks, block_size, h_k, 576]`, as the planner was told. Rows that no request of the
     /// plan has may hold anything, NaN included, and so may rows that are before the windows of all query tokens.
     pub kv_cache: OxmlaTensor,
     /// The output, in latent space: `[batch, s_q, h_q, 512]`. 0 for a query token that sees nothing.
@@ -83,6 +83,7 @@ mod tests {
             max_blocks_per_sequence: 1,
             blocks_in_cache: 5,
             piece_tokens: 0,
+            block_size: 0,
         };
         let planner = OxmlaPlanner::new(OxmlaDevice::Cpu as u32, &config).unwrap();
         let tensor = |shape: [i64; 4], strides, rank, dtype: OxmlaDtype| {

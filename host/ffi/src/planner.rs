@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, c_char, c_void};
 
-use oxmla::{DecodePlan, Device, Location, MlaDims, Planner, PlannerConfig, StreamRef};
+use oxmla::{BLOCK_SIZE, DecodePlan, Device, Location, MlaDims, Planner, PlannerConfig, StreamRef};
 
 use crate::choice::{self, OxmlaDevice};
 use crate::failure::{Failure, Result};
@@ -27,6 +27,8 @@ pub struct OxmlaPlannerConfig {
     /// Tokens after which every request is split, 64 times a power of two, for results that do not depend on
     /// what else is in the batch; 0 to share out the work evenly instead.
     pub piece_tokens: u32,
+    /// Tokens of a block: 16, 32, 64 or 128; 0 for 64.
+    pub block_size: u32,
 }
 
 /// Plans decode steps on one device, and owns the memory that they need besides the tensors. It holds one
@@ -50,12 +52,15 @@ impl OxmlaPlanner {
             OxmlaDevice::Cpu => Device::cpu(),
             OxmlaDevice::CurrentContext => of_current_context()?,
         };
+        let block_size =
+            if config.block_size == 0 { BLOCK_SIZE } else { config.block_size as usize };
         let planner_config = PlannerConfig {
             dims: MlaDims::new(config.h_q, config.h_k)?,
             dtype: choice::dtype(format_args!("`dtype`"), config.dtype)?,
             max_batch: config.max_batch,
             max_blocks_per_sequence: config.max_blocks_per_sequence,
             max_s_q: config.max_s_q,
+            block_size,
             blocks_in_cache: config.blocks_in_cache,
         };
         let planner = match config.piece_tokens {

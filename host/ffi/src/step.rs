@@ -14,7 +14,7 @@ use crate::pointer;
 pub struct OxmlaStep {
     /// Cached tokens of each request, those of this step's query tokens included: `[batch]`, from 0 on.
     pub lengths: *const i32,
-    /// Block ids: `[batch, max_blocks]`. Of each row the first `ceil(length / 64)` count, but for those of
+    /// Block ids: `[batch, max_blocks]`. Of each row the first `ceil(length / block_size)` count, but for those of
     /// blocks that are before the windows of all query tokens.
     pub block_table: *const i32,
     /// Requests.

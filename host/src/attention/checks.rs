@@ -1,7 +1,7 @@
 //! Checks of the tensors that every device makes.
 
 use super::Decode;
-use crate::cache::{BLOCK_SIZE, CacheFormat, Fp8Format, checks as cached};
+use crate::cache::{CacheFormat, Fp8Format, checks as cached};
 use crate::check;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -37,7 +37,7 @@ pub fn check(
     let d_qk = ("d_qk", config.dims.d_qk() as usize);
     let d_v = ("d_v", config.dims.d_v() as usize);
     let blocks = ("blocks", config.blocks_in_cache);
-    let block_size = ("block_size", BLOCK_SIZE);
+    let block_size = ("block_size", config.block_size);
     check::shape("q", q.shape(), [batch, s_q, h_q, d_qk])?;
     let width = ("d_qk", format.width());
     check::shape("kv_cache", kv_cache.shape(), [blocks, block_size, h_k, width])?;

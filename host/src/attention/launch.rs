@@ -2,7 +2,7 @@
 
 use std::f32::consts::LOG2_E;
 
-use oxmla_kernels::abi::DenseDecodeParams;
+use oxmla_kernels::abi::{DenseDecodeParams, Paging};
 
 use super::Decode;
 use crate::backend::cuda::{self, CudaDevice, DecodeLaunch};
@@ -60,5 +60,6 @@ fn params(
         cut: plan.cut(),
         reach: plan.reach(),
         softcap: args.softcap.map_or(0.0, |cap| args.softmax_scale / cap),
+        paging: Paging::new(config.block_size.trailing_zeros()),
     }
 }

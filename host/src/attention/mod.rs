@@ -21,10 +21,11 @@ use crate::tensor::{TensorMut, TensorRef};
 pub struct Decode<'a> {
     /// Queries, with W_UK absorbed and the rotary part last: `[batch, s_q, h_q, 576]`.
     pub q: TensorRef<'a>,
-    /// Cached rows: `[blocks, 64, h_k, 576]`, as many blocks as the planner was told; or, for one KV head,
-    /// `[blocks, 64, 1, 656]` bytes of [`Fp8Format::Token656`](crate::cache::Fp8Format::Token656), whose elements then
-    /// count as [`gather`](crate::cache::gather) gives them in the type of the queries. Rows that no request of the plan
-    /// has may hold anything, NaN included, and so may rows that are before the windows of all its query tokens.
+    /// Cached rows: `[blocks, block size, h_k, 576]`, as many blocks and of the size that the planner was told; or, for
+    /// one KV head, `[blocks, block size, 1, 656]` bytes of
+    /// [`Fp8Format::Token656`](crate::cache::Fp8Format::Token656), whose elements then count as
+    /// [`gather`](crate::cache::gather) gives them in the type of the queries. Rows that no request of the plan has may
+    /// hold anything, NaN included, and so may rows that are before the windows of all its query tokens.
     pub kv_cache: TensorRef<'a>,
     /// The output, in latent space: `[batch, s_q, h_q, 512]`. 0 for a query token that sees nothing.
     pub out: TensorMut<'a>,

@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::growth::checked_len;
-use super::layout::BLOCK_SIZE;
 use super::pool::BlockPool;
 use super::sequence::Sequence;
 use crate::error::Result;
@@ -77,7 +76,7 @@ impl BlockPool {
         let len = checked_len(0, prompt.len())?;
         let cached: Vec<i32> = self.find(&prompt[..len.saturating_sub(1)]).collect();
         let unheld = cached.iter().filter(|&&block| self.holders(block) == 0).count();
-        let blocks = len.div_ceil(BLOCK_SIZE) - cached.len() + unheld;
+        let blocks = len.div_ceil(self.block_size) - cached.len() + unheld;
         self.require(blocks.saturating_add(watermark))?;
         let mut sequence = self.share(cached);
         let uncached = len - sequence.len;

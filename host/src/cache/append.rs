@@ -51,7 +51,8 @@ pub struct AppendRows<'a> {
     pub offsets: Option<TensorRef<'a>>,
     /// What scales an FP8 cache gets; without meaning for others.
     pub scales: Scales,
-    /// The cache: `[blocks, 64, 1, 576]`, or `[blocks, 64, 1, 656 or 584]` of an FP8 format, whose blocks are whole.
+    /// The cache: `[blocks, block size, 1, 576]`, or `[blocks, block size, 1, 656 or 584]` of an FP8 format, whose blocks are
+    /// whole.
     pub kv_cache: TensorMut<'a>,
 }
 
@@ -84,7 +85,7 @@ pub enum Scales {
 /// - [`LocationMismatch`](crate::Error::LocationMismatch) if a tensor or the stream is of another device.
 /// - [`DTypeMismatch`](crate::Error::DTypeMismatch), [`UnsupportedDType`](crate::Error::UnsupportedDType),
 ///   [`RankMismatch`](crate::Error::RankMismatch), [`ShapeMismatch`](crate::Error::ShapeMismatch),
-///   [`UnknownFormat`](crate::Error::UnknownFormat), [`OutOfRange`](crate::Error::OutOfRange) if a tensor is not what its field says.
+///   [`UnsupportedBlockSize`](crate::Error::UnsupportedBlockSize), [`UnknownFormat`](crate::Error::UnknownFormat), [`OutOfRange`](crate::Error::OutOfRange) if a tensor is not what its field says.
 /// - [`InvalidNumber`](crate::Error::InvalidNumber) if `eps` is negative or not finite.
 /// - [`Misaligned`](crate::Error::Misaligned), [`MisalignedStride`](crate::Error::MisalignedStride),
 ///   [`StrideMismatch`](crate::Error::StrideMismatch) if the device cannot follow the layout of a tensor.
@@ -171,7 +172,8 @@ impl AppendRows<'_> {
         };
         let positions = self.rotations.map(|rotations| rotations.shape()[0]);
         let runs = runs::at_the_end(requests, &self.lengths, positions)?;
-        runs::check_blocks(&runs, &self.block_table, self.kv_cache.shape()[0])?;
+        let blocks = [0, 1].map(|axis| self.kv_cache.shape()[axis]);
+        runs::check_blocks(&runs, &self.block_table, blocks)?;
         Ok(runs)
     }
 

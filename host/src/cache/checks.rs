@@ -1,6 +1,6 @@
 //! Checks of the tensors that cached rows go to and come from, which every device makes.
 
-use super::layout::{BLOCK_SIZE, CacheFormat};
+use super::layout::{CacheFormat, check_block_size};
 use crate::check;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -26,14 +26,14 @@ pub const fn attention_type(arg: &'static str, got: DType) -> Result<()> {
     if got.is_attention_type() { Ok(()) } else { Err(Error::UnsupportedDType { arg, got }) }
 }
 
-/// A cache `[blocks, 64, h_k, 576]` of any number of KV heads, or one of an FP8 format, which has one.
+/// A cache `[blocks, block size, h_k, 576]` of any number of KV heads, or one of an FP8 format, which has one.
 pub fn cache_of_heads(kv_cache: &TensorRef<'_>, location: Location) -> Result<CacheFormat> {
     const ARG: &str = "kv_cache";
     let format = CacheFormat::of(kv_cache)?;
     tensor(ARG, kv_cache, location, format.dtype())?;
     check::rank(ARG, kv_cache.shape(), 4)?;
     check::range("blocks", kv_cache.shape()[0] as i128, 0, i32::MAX)?;
-    check::axis(ARG, "block_size", kv_cache.shape()[1], BLOCK_SIZE)?;
+    check_block_size(kv_cache.shape()[1])?;
     check::axis(ARG, "d_qk", kv_cache.shape()[3], format.width())?;
     if let CacheFormat::Fp8(_) = format {
         // Where the parts of a token are is the format's to say: only blocks may have gaps between them.
@@ -44,7 +44,7 @@ pub fn cache_of_heads(kv_cache: &TensorRef<'_>, location: Location) -> Result<Ca
     Ok(format)
 }
 
-/// A cache `[blocks, 64, 1, 576]`, or one of an FP8 format.
+/// A cache `[blocks, block size, 1, 576]`, or one of an FP8 format.
 pub fn cache(kv_cache: &TensorRef<'_>, location: Location) -> Result<CacheFormat> {
     let format = cache_of_heads(kv_cache, location)?;
     check::axis("kv_cache", "h_k", kv_cache.shape()[2], 1)?;

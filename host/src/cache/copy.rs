@@ -19,8 +19,9 @@ use crate::error::{Error, Result};
 use crate::stream::StreamRef;
 use crate::tensor::{TensorMut, TensorRef};
 
-/// KV heads whose blocks a launch can copy: `gridDim.y` has 16 bits, and a head of a block at most six CTAs.
-const MAX_KV_HEADS: usize = 65_535 / 6;
+/// KV heads whose blocks a launch can copy: `gridDim.y` has 16 bits, and a head of a block, of 128 tokens, at most twelve
+/// CTAs.
+const MAX_KV_HEADS: usize = 65_535 / 12;
 
 /// Blocks to copy inside a cache, as [`BlockPool::append`](super::BlockPool::append) asks for after a fork. Both
 /// tensors are on one device.
@@ -29,7 +30,8 @@ pub struct CopyBlocks<'a> {
     /// Ids of the block to read and of the block to write: `[copies, 2] i32`. No block that is written is in another
     /// pair: copies have no order.
     pub pairs: TensorRef<'a>,
-    /// The cache: `[blocks, 64, h_k, 576]`, or `[blocks, 64, 1, 656 or 584]` of an FP8 format, whose blocks are whole.
+    /// The cache: `[blocks, block size, h_k, 576]`, or `[blocks, block size, 1, 656 or 584]` of an FP8 format, whose blocks are
+    /// whole.
     pub kv_cache: TensorMut<'a>,
 }
 
@@ -42,6 +44,7 @@ pub struct CopyBlocks<'a> {
 /// # Errors
 /// - [`LocationMismatch`](Error::LocationMismatch), [`DTypeMismatch`](Error::DTypeMismatch),
 ///   [`UnsupportedDType`](Error::UnsupportedDType), [`UnknownFormat`](Error::UnknownFormat),
+///   [`UnsupportedBlockSize`](Error::UnsupportedBlockSize),
 ///   [`RankMismatch`](Error::RankMismatch),
 ///   [`ShapeMismatch`](Error::ShapeMismatch), [`OutOfRange`](Error::OutOfRange) if a tensor is not what its field
 ///   says.

@@ -22,7 +22,8 @@ use crate::tensor::{TensorMut, TensorRef};
 /// Cached tokens, from the first of each request on, and where they go. All tensors are on one device.
 #[derive(Debug)]
 pub struct GatherRows<'a> {
-    /// The cache: `[blocks, 64, 1, 576]`, or `[blocks, 64, 1, 656 or 584]` of an FP8 format, whose blocks are whole.
+    /// The cache: `[blocks, block size, 1, 576]`, or `[blocks, block size, 1, 656 or 584]` of an FP8 format, whose blocks are
+    /// whole.
     pub kv_cache: TensorRef<'a>,
     /// Block ids of each request: `[batch, max_blocks] i32`.
     pub block_table: TensorRef<'a>,
@@ -92,7 +93,8 @@ impl GatherRows<'_> {
     fn runs(&self) -> Result<Vec<Run>> {
         let requests = runs::by_offsets("offsets", &self.offsets, self.rows())?;
         let runs = runs::from_the_start(requests);
-        runs::check_blocks(&runs, &self.block_table, self.kv_cache.shape()[0])?;
+        let blocks = [0, 1].map(|axis| self.kv_cache.shape()[axis]);
+        runs::check_blocks(&runs, &self.block_table, blocks)?;
         Ok(runs)
     }
 

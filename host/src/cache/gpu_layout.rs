@@ -67,6 +67,8 @@ pub fn pages(kv_cache: &TensorRef<'_>, block_table: &TensorRef<'_>) -> Pages {
         table_stride: block_table.strides()[0] as u64,
         columns: block_table.shape()[1] as u32,
         blocks: kv_cache.shape()[0] as u32,
+        block_size: kv_cache.shape()[1] as u32,
+        block_log2: kv_cache.shape()[1].trailing_zeros(),
     }
 }
 

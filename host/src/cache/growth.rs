@@ -3,7 +3,6 @@
 use std::iter;
 use std::ops::Range;
 
-use super::layout::BLOCK_SIZE;
 use super::pool::BlockPool;
 use super::sequence::Sequence;
 use crate::error::{Error, Result};
@@ -81,7 +80,7 @@ impl BlockPool {
         for (sequence, tokens) in batch {
             self.check(sequence)?;
             let len = checked_len(sequence.len, tokens)?;
-            blocks += len.div_ceil(BLOCK_SIZE) - sequence.blocks.len();
+            blocks += len.div_ceil(self.block_size) - sequence.blocks.len();
             unfilled.extend(sequence.unfilled_block().filter(|_| tokens > 0));
         }
         unfilled.sort_unstable();
@@ -108,7 +107,7 @@ impl BlockPool {
     pub(super) fn grow(&mut self, sequence: &mut Sequence, tokens: usize) -> Append {
         let copy = if tokens > 0 { self.own_unfilled_block(sequence) } else { None };
         let positions = sequence.len..sequence.len + tokens;
-        let missing = positions.end.div_ceil(BLOCK_SIZE) - sequence.blocks.len();
+        let missing = positions.end.div_ceil(self.block_size) - sequence.blocks.len();
         sequence.blocks.extend((0..missing).map_while(|_| self.take()));
         sequence.len = positions.end;
         Append { positions, copy }

@@ -5,8 +5,8 @@ use std::ops::Range;
 use oxmla_kernels::cache::fp8::Fp8Format;
 
 use super::growth::BlockCopy;
-use super::layout::{BLOCK_SIZE, CacheFormat, CacheLayout};
-use super::sequence::{Sequence, token_index};
+use super::layout::{CacheFormat, CacheLayout};
+use super::sequence::Sequence;
 use crate::buffer::Buffer;
 use crate::check;
 use crate::device::Device;
@@ -14,8 +14,8 @@ use crate::dtype::Element;
 use crate::error::{Error, Result};
 use crate::tensor::{TensorMut, TensorRef, byte_size};
 
-/// The memory of one layer's cached tokens on a device: `[blocks, 64, h_k, 576]` of bf16 or f16, or
-/// `[blocks, 64, 1, 656 or 584]` bytes of an FP8 format.
+/// The memory of one layer's cached tokens on a device: `[blocks, block size, h_k, 576]` of bf16 or
+/// f16, or `[blocks, block size, 1, 656 or 584]` bytes of an FP8 format.
 ///
 /// Reads and writes are synchronous and know nothing of streams, as those of [`Buffer`].
 #[derive(Debug)]
@@ -90,7 +90,8 @@ impl LatentCache {
     /// - [`Error::DTypeMismatch`] if `T` is not the type of the cache.
     /// - [`Error::ShapeMismatch`] if `rows` has not as many elements as the tokens.
     /// - [`Error::BeyondSequence`] if the sequence has not so many tokens.
-    /// - [`Error::OutOfRange`] if the sequence has blocks that this cache has not.
+    /// - [`Error::OutOfRange`] if the sequence has blocks that this cache has not, [`Error::BlockSizeMismatch`] if they
+    ///   are of another size.
     /// - [`Error::Driver`].
     pub fn write_rows<T: Element>(
         &mut self,
@@ -172,6 +173,10 @@ impl LatentCache {
         sequence: &Sequence,
         positions: Range<usize>,
     ) -> Result<Vec<Range<usize>>> {
+        let (expected, got) = (self.layout.block_size(), sequence.block_size());
+        if got != expected {
+            return Err(Error::BlockSizeMismatch { expected, got });
+        }
         for &id in sequence.blocks() {
             self.block_index("block of the sequence", id)?;
         }
@@ -179,13 +184,13 @@ impl LatentCache {
         let runs = sequence.runs(positions)?.into_iter();
         if self.layout.format() == CacheFormat::Fp8(Fp8Format::Paged584) {
             let tokens = runs.flat_map(|(first, tokens)| {
-                let first = token_index(first);
+                let first = sequence.token_index(first);
                 first..first + tokens
             });
             return Ok(tokens.flat_map(|token| self.paged_parts(token)).collect());
         }
         let range = |(first, tokens)| {
-            let start = token_index(first) * bytes;
+            let start = sequence.token_index(first) * bytes;
             start..start + tokens * bytes
         };
         Ok(runs.map(range).collect())
@@ -193,12 +198,13 @@ impl LatentCache {
 
     /// The bytes of a token of [`Fp8Format::Paged584`]: elements, and scales.
     fn paged_parts(&self, token: usize) -> [Range<usize>; 2] {
-        let layout = Fp8Format::Paged584.layout();
-        let [stride, scales, scale_stride] =
-            [layout.token_stride, layout.scales, layout.scale_stride].map(|bytes| bytes as usize);
-        let block = token / BLOCK_SIZE * self.layout.bytes_per_block();
-        let elements = block + token % BLOCK_SIZE * stride;
-        let scales = block + scales + token % BLOCK_SIZE * scale_stride;
+        let (layout, block_size) = (Fp8Format::Paged584.layout(), self.layout.block_size());
+        let [stride, scale_stride] =
+            [layout.token_stride, layout.scale_stride].map(|bytes| bytes as usize);
+        let scales = layout.scales(block_size as u64) as usize;
+        let block = token / block_size * self.layout.bytes_per_block();
+        let elements = block + token % block_size * stride;
+        let scales = block + scales + token % block_size * scale_stride;
         [elements..elements + stride, scales..scales + scale_stride]
     }
 }

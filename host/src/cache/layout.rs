@@ -2,7 +2,6 @@
 
 use oxmla_kernels::cache::fp8::Fp8Format;
 use oxmla_kernels::decode::dense::config::{D_LATENT, D_QK, D_ROPE};
-use oxmla_kernels::decode::schedule::BLOCK_TOKENS;
 
 use crate::check;
 use crate::dims::MlaDims;
@@ -10,8 +9,20 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::tensor::TensorRef;
 
-/// Tokens of a block.
-pub const BLOCK_SIZE: usize = BLOCK_TOKENS as usize;
+/// Tokens of a block, where nothing else is said.
+pub const BLOCK_SIZE: usize = 64;
+/// How many tokens a block may have.
+pub const BLOCK_SIZES: [usize; 4] = [16, 32, 64, 128];
+
+/// Whether there are kernels for blocks of so many tokens.
+const fn is_block_size(tokens: usize) -> bool {
+    matches!(tokens, 16 | 32 | 64 | 128)
+}
+
+/// Refuses sizes of blocks that there are no kernels for.
+pub(crate) const fn check_block_size(got: usize) -> Result<()> {
+    if is_block_size(got) { Ok(()) } else { Err(Error::UnsupportedBlockSize { got }) }
+}
 
 /// What a token is in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +34,8 @@ pub enum CacheFormat {
 }
 
 impl CacheFormat {
-    /// The format of a cache `[blocks, 64, h_k, 576]` of bf16 or f16, or `[blocks, 64, 1, 656 or 584]` of u8.
+    /// The format of a cache `[blocks, block size, h_k, 576]` of bf16 or f16, or `[blocks, block size, 1, 656 or 584]` of
+    /// u8.
     ///
     /// # Errors
     /// [`Error::UnsupportedDType`], [`Error::RankMismatch`], [`Error::UnknownFormat`].
@@ -75,28 +87,29 @@ impl CacheFormat {
     }
 }
 
-/// Layout of the cache of one layer: `[blocks, 64, h_k, 576]` of bf16 or f16, or the bytes of an FP8 format,
-/// `[blocks, 64, 1, 656 or 584]`; contiguous.
+/// Layout of the cache of one layer: `[blocks, block size, h_k, 576]` of bf16 or f16, or the bytes of an FP8 format,
+/// `[blocks, block size, 1, 656 or 584]`; contiguous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheLayout {
     format: CacheFormat,
     h_k: u32,
+    block_size: usize,
 }
 
 impl CacheLayout {
     /// Blocks of `block_size` tokens of a model with `dims`.
     ///
     /// # Errors
-    /// [`Error::UnsupportedBlockSize`] if a block is not of 64 tokens, [`Error::UnsupportedDType`] if the
+    /// [`Error::UnsupportedBlockSize`] if `block_size` is none of [`BLOCK_SIZES`], [`Error::UnsupportedDType`] if the
     /// elements are neither bf16 nor f16.
     pub const fn new(dims: MlaDims, dtype: DType, block_size: usize) -> Result<Self> {
-        if block_size != BLOCK_SIZE {
+        if !is_block_size(block_size) {
             return Err(Error::UnsupportedBlockSize { got: block_size });
         }
         if !dtype.is_attention_type() {
             return Err(Error::UnsupportedDType { arg: "kv_cache", got: dtype });
         }
-        Ok(Self { format: CacheFormat::Elements(dtype), h_k: dims.h_k() })
+        Ok(Self { format: CacheFormat::Elements(dtype), h_k: dims.h_k(), block_size })
     }
 
     /// Blocks of `block_size` tokens of a model with one KV head, in an FP8 format.
@@ -106,12 +119,12 @@ impl CacheLayout {
     /// [`sparse_decode`](crate::sparse_decode()) both.
     ///
     /// # Errors
-    /// [`Error::UnsupportedBlockSize`] if a block is not of 64 tokens.
+    /// [`Error::UnsupportedBlockSize`] if `block_size` is none of [`BLOCK_SIZES`].
     pub const fn fp8(format: Fp8Format, block_size: usize) -> Result<Self> {
-        if block_size != BLOCK_SIZE {
+        if !is_block_size(block_size) {
             return Err(Error::UnsupportedBlockSize { got: block_size });
         }
-        Ok(Self { format: CacheFormat::Fp8(format), h_k: 1 })
+        Ok(Self { format: CacheFormat::Fp8(format), h_k: 1, block_size })
     }
 
     /// What a token is.
@@ -132,10 +145,10 @@ impl CacheLayout {
         self.h_k
     }
 
-    /// Tokens of a block: 64.
+    /// Tokens of a block.
     #[must_use]
     pub const fn block_size(&self) -> usize {
-        BLOCK_SIZE
+        self.block_size
     }
 
     /// Elements of a token, all KV heads together; bytes for an FP8 format.
@@ -153,13 +166,13 @@ impl CacheLayout {
     /// Bytes of a block.
     #[must_use]
     pub const fn bytes_per_block(&self) -> usize {
-        BLOCK_SIZE * self.bytes_per_token()
+        self.block_size * self.bytes_per_token()
     }
 
     /// Shape of a cache of `blocks` blocks.
     #[must_use]
     pub const fn shape(&self, blocks: usize) -> [usize; 4] {
-        [blocks, BLOCK_SIZE, self.h_k as usize, self.format.width()]
+        [blocks, self.block_size, self.h_k as usize, self.format.width()]
     }
 }
 
@@ -168,9 +181,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_blocks_of_64_tokens_of_16_bit_floats() {
+    fn only_some_sizes_of_blocks_and_16_bit_floats() {
         let dims = MlaDims::deepseek_v3();
-        for got in [0, 1, 32, 63, 65, 128] {
+        for got in [0, 1, 8, 48, 63, 65, 256] {
             let error = Err(Error::UnsupportedBlockSize { got });
             assert_eq!(CacheLayout::new(dims, DType::Bf16, got), error);
             assert_eq!(CacheLayout::fp8(Fp8Format::Token656, got), error);
@@ -196,6 +209,11 @@ mod tests {
         assert_eq!(layout.shape(10), [10, 64, 1, 656]);
         assert_eq!((layout.bytes_per_token(), layout.bytes_per_block()), (656, 41_984));
         assert_eq!((layout.format().latent(), layout.format().d_qk()), (512, 576));
+        for block_size in BLOCK_SIZES {
+            let layout = CacheLayout::fp8(Fp8Format::Paged584, block_size)?;
+            assert_eq!(layout.shape(3), [3, block_size, 1, 584]);
+            assert_eq!(layout.bytes_per_block(), 584 * block_size);
+        }
         let layout = CacheLayout::fp8(Fp8Format::Paged584, 64)?;
         assert_eq!(layout.shape(10), [10, 64, 1, 584]);
         assert_eq!((layout.bytes_per_token(), layout.bytes_per_block()), (584, 37_376));

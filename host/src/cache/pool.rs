@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::layout::BLOCK_SIZE;
+use super::layout::{BLOCK_SIZE, check_block_size};
 use super::prefix::PrefixIndex;
 use super::sequence::Sequence;
 use crate::check;
@@ -36,6 +36,8 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct BlockPool {
     id: u64,
+    /// Tokens of a block.
+    pub(super) block_size: usize,
     /// Blocks that nobody holds and the index does not know; the next one to be taken last.
     free: Vec<i32>,
     /// Sequences that hold each block.
@@ -44,16 +46,32 @@ pub struct BlockPool {
 }
 
 impl BlockPool {
-    /// A pool of `blocks` free blocks.
+    /// A pool of `blocks` free blocks of [`BLOCK_SIZE`] tokens.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if there are none, or more than an `i32` can number.
     pub fn new(blocks: usize) -> Result<Self> {
+        Self::with_block_size(blocks, BLOCK_SIZE)
+    }
+
+    /// A pool of `blocks` free blocks of `block_size` tokens: 16, 32, 64 or 128. Small blocks leave less room unused at
+    /// the ends of requests, and are shared by more of their prefixes; large ones make short tables.
+    ///
+    /// # Errors
+    /// As for [`BlockPool::new`], and [`Error::UnsupportedBlockSize`].
+    pub fn with_block_size(blocks: usize, block_size: usize) -> Result<Self> {
+        check_block_size(block_size)?;
         check::range("blocks", blocks as i128, 1, i32::MAX)?;
         static POOLS: AtomicU64 = AtomicU64::new(0);
         let id = POOLS.fetch_add(1, Ordering::Relaxed);
         let free = (0..blocks as i32).rev().collect();
-        Ok(Self { id, free, holders: vec![0; blocks], index: None })
+        Ok(Self { id, block_size, free, holders: vec![0; blocks], index: None })
+    }
+
+    /// Tokens of a block.
+    #[must_use]
+    pub const fn block_size(&self) -> usize {
+        self.block_size
     }
 
     /// Blocks in all.
@@ -70,7 +88,8 @@ impl BlockPool {
 
     /// A sequence without tokens.
     pub fn sequence(&self) -> Sequence {
-        Sequence { pool: self.id, len: 0, blocks: Vec::new() }
+        let (pool, block_size) = (self.id, self.block_size);
+        Sequence { pool, block_size, len: 0, blocks: Vec::new() }
     }
 
     /// A second sequence with the same tokens, which shares all blocks of the first.
@@ -82,7 +101,7 @@ impl BlockPool {
         for &block in &sequence.blocks {
             self.hold(block);
         }
-        Ok(Sequence { pool: self.id, len: sequence.len, blocks: sequence.blocks.clone() })
+        Ok(Sequence { len: sequence.len, blocks: sequence.blocks.clone(), ..self.sequence() })
     }
 
     /// Forgets the tokens of `sequence` from `len` on, such as speculative ones that were refused.
@@ -95,7 +114,7 @@ impl BlockPool {
             return Err(Error::BeyondSequence { position: len, len: sequence.len });
         }
         // Last block first: of a prefix that stays cached, the end is evicted before the beginning.
-        for block in sequence.blocks.drain(len.div_ceil(BLOCK_SIZE)..).rev() {
+        for block in sequence.blocks.drain(len.div_ceil(self.block_size)..).rev() {
             self.release(block);
         }
         sequence.len = len;

@@ -4,7 +4,6 @@
 use std::ops::Range;
 use std::ptr;
 
-use super::layout::BLOCK_SIZE;
 use crate::check;
 use crate::error::{Error, Result};
 use crate::tensor::TensorRef;
@@ -97,23 +96,24 @@ pub(super) fn from_the_start(requests: Vec<Request>) -> Vec<Run> {
     requests.into_iter().map(|(request, rows)| Run { request, rows, position: 0 }).collect()
 }
 
-/// Refuses runs past the end of their row of `block_table`, or in blocks that the cache has not.
+/// Refuses runs past the end of their row of `block_table`, or in blocks that the cache has not: of so many blocks, of
+/// so many tokens each.
 ///
 /// # Errors
 /// [`Error::LengthBeyondTable`], [`Error::BlockOutOfPool`].
 pub(super) fn check_blocks(
     runs: &[Run],
     block_table: &TensorRef<'_>,
-    blocks_in_cache: usize,
+    [blocks_in_cache, block_size]: [usize; 2],
 ) -> Result<()> {
     let columns = block_table.shape()[1];
     for Run { request, rows, position } in runs.iter().filter(|run| !run.rows.is_empty()) {
         let (request, end) = (*request, position + rows.len());
-        if end.div_ceil(BLOCK_SIZE) > columns {
+        if end.div_ceil(block_size) > columns {
             let length = i32::try_from(end).unwrap_or(i32::MAX);
             return Err(Error::LengthBeyondTable { request, length, blocks: columns });
         }
-        for index in position / BLOCK_SIZE..end.div_ceil(BLOCK_SIZE) {
+        for index in position / block_size..end.div_ceil(block_size) {
             let id = index_at(block_table, [request, index]);
             if !usize::try_from(id).is_ok_and(|id| id < blocks_in_cache) {
                 return Err(Error::BlockOutOfPool { request, index, id, blocks: blocks_in_cache });
@@ -166,13 +166,13 @@ mod tests {
         let ids = [9, 1, -1, 2, 3, 4];
         let table = TensorRef::from_slice(&ids, &[2, 3])?;
         let run = |request, position, rows| [Run { request, rows: 0..rows, position }];
-        assert_eq!(check_blocks(&run(0, 64, 64), &table, 5), Ok(()));
+        assert_eq!(check_blocks(&run(0, 64, 64), &table, [5, 64]), Ok(()));
         let refused = |index, id| Err(Error::BlockOutOfPool { request: 0, index, id, blocks: 5 });
-        assert_eq!(check_blocks(&run(0, 63, 2), &table, 5), refused(0, 9));
-        assert_eq!(check_blocks(&run(0, 64, 65), &table, 5), refused(2, -1));
+        assert_eq!(check_blocks(&run(0, 63, 2), &table, [5, 64]), refused(0, 9));
+        assert_eq!(check_blocks(&run(0, 64, 65), &table, [5, 64]), refused(2, -1));
         let beyond = Error::LengthBeyondTable { request: 1, length: 193, blocks: 3 };
-        assert_eq!(check_blocks(&run(1, 190, 3), &table, 5), Err(beyond));
-        assert_eq!(check_blocks(&run(1, 999, 0), &table, 5), Ok(()));
+        assert_eq!(check_blocks(&run(1, 190, 3), &table, [5, 64]), Err(beyond));
+        assert_eq!(check_blocks(&run(1, 999, 0), &table, [5, 64]), Ok(()));
         Ok(())
     }
 }

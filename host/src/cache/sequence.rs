@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::layout::BLOCK_SIZE;
 use crate::error::{Error, Result};
 
 /// The cached tokens of one request, and the blocks that hold them. Made, changed and taken back by the
@@ -11,8 +10,10 @@ use crate::error::{Error, Result};
 #[must_use = "the blocks of a dropped sequence stay taken: give it back with `BlockPool::free`"]
 pub struct Sequence {
     pub(super) pool: u64,
+    /// Tokens of a block.
+    pub(super) block_size: usize,
     pub(super) len: usize,
-    /// `ceil(len / 64)` ids.
+    /// `ceil(len / block_size)` ids.
     pub(super) blocks: Vec<i32>,
 }
 
@@ -21,7 +22,7 @@ pub struct Sequence {
 pub struct Slot {
     /// Id of the block.
     pub block: i32,
-    /// Token in the block, less than 64.
+    /// Token in the block.
     pub offset: usize,
 }
 
@@ -38,7 +39,13 @@ impl Sequence {
         self.len == 0
     }
 
-    /// Ids of the blocks, in the order of the tokens: `ceil(len / 64)` of them.
+    /// Tokens of a block: that of the pool.
+    #[must_use]
+    pub const fn block_size(&self) -> usize {
+        self.block_size
+    }
+
+    /// Ids of the blocks, in the order of the tokens: `ceil(len / block size)` of them.
     #[must_use]
     pub fn blocks(&self) -> &[i32] {
         &self.blocks
@@ -75,9 +82,9 @@ impl Sequence {
         let mut position = positions.start;
         while position < positions.end {
             let slot = self.slot_at(position);
-            let tokens = (BLOCK_SIZE - slot.offset).min(positions.end - position);
+            let tokens = (self.block_size - slot.offset).min(positions.end - position);
             match runs.last_mut() {
-                Some((first, len)) if follows(*first, *len, slot) => *len += tokens,
+                Some((first, len)) if self.follows(*first, *len, slot) => *len += tokens,
                 _ => runs.push((slot, tokens)),
             }
             position += tokens;
@@ -87,7 +94,7 @@ impl Sequence {
 
     /// The block that the next token goes to, if there is one already.
     pub(super) fn unfilled_block(&self) -> Option<i32> {
-        self.blocks.last().copied().filter(|_| !self.len.is_multiple_of(BLOCK_SIZE))
+        self.blocks.last().copied().filter(|_| !self.len.is_multiple_of(self.block_size))
     }
 
     fn check(&self, positions: &Range<usize>) -> Result<()> {
@@ -98,18 +105,19 @@ impl Sequence {
     }
 
     fn slot_at(&self, position: usize) -> Slot {
-        Slot { block: self.blocks[position / BLOCK_SIZE], offset: position % BLOCK_SIZE }
+        let size = self.block_size;
+        Slot { block: self.blocks[position / size], offset: position % size }
     }
-}
 
-/// Whether `slot` lies right behind `len` tokens from `first` on.
-fn follows(first: Slot, len: usize, slot: Slot) -> bool {
-    token_index(first) + len == token_index(slot)
-}
+    /// Whether `slot` lies right behind `len` tokens from `first` on.
+    const fn follows(&self, first: Slot, len: usize, slot: Slot) -> bool {
+        self.token_index(first) + len == self.token_index(slot)
+    }
 
-/// Index of a token among all tokens of the cache.
-pub(super) fn token_index(slot: Slot) -> usize {
-    slot.block as usize * BLOCK_SIZE + slot.offset
+    /// Index of a token among all tokens of the cache.
+    pub(super) const fn token_index(&self, slot: Slot) -> usize {
+        slot.block as usize * self.block_size + slot.offset
+    }
 }
 
 #[cfg(test)]
@@ -117,7 +125,7 @@ mod tests {
     use super::*;
 
     fn sequence(len: usize, blocks: &[i32]) -> Sequence {
-        Sequence { pool: 0, len, blocks: blocks.to_vec() }
+        Sequence { pool: 0, block_size: 64, len, blocks: blocks.to_vec() }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The block table of a batch.
 
-use super::layout::BLOCK_SIZE;
+use super::layout::{BLOCK_SIZE, check_block_size};
 use super::sequence::Sequence;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -24,6 +24,7 @@ impl BlockTable {
     /// # Errors
     /// [`Error::SequenceOfAnotherPool`] if they do not all belong to one pool.
     pub fn from_sequences(sequences: &[&Sequence]) -> Result<Self> {
+        let block_size = sequences.first().map_or(BLOCK_SIZE, |sequence| sequence.block_size);
         if let Some((first, rest)) = sequences.split_first()
             && let Some(other) = rest.iter().find(|sequence| sequence.pool != first.pool)
         {
@@ -32,16 +33,27 @@ impl BlockTable {
         }
         let rows: Vec<_> = sequences.iter().map(|sequence| sequence.blocks()).collect();
         let lengths: Vec<_> = sequences.iter().map(|sequence| sequence.len() as i32).collect();
-        Self::from_rows(&lengths, &rows)
+        Self::from_rows_of(block_size, &lengths, &rows)
     }
 
-    /// The table of requests with `lengths` tokens in the blocks `rows`, as wide as the longest row.
+    /// The table of requests with `lengths` tokens in the blocks `rows`, of [`BLOCK_SIZE`] tokens each; as wide as the
+    /// longest row.
     ///
     /// # Errors
+    /// As for [`BlockTable::from_rows_of`].
+    pub fn from_rows(lengths: &[i32], rows: &[&[i32]]) -> Result<Self> {
+        Self::from_rows_of(BLOCK_SIZE, lengths, rows)
+    }
+
+    /// The same with blocks of `block_size` tokens.
+    ///
+    /// # Errors
+    /// - [`Error::UnsupportedBlockSize`].
     /// - [`Error::ShapeMismatch`] if there is not one row per length.
     /// - [`Error::NegativeLength`].
     /// - [`Error::LengthBeyondTable`] if a row has too few blocks for its length.
-    pub fn from_rows(lengths: &[i32], rows: &[&[i32]]) -> Result<Self> {
+    pub fn from_rows_of(block_size: usize, lengths: &[i32], rows: &[&[i32]]) -> Result<Self> {
+        check_block_size(block_size)?;
         if rows.len() != lengths.len() {
             let (expected, got) = (lengths.len(), rows.len());
             return Err(Error::ShapeMismatch { arg: "rows", axis: "batch", expected, got });
@@ -49,7 +61,7 @@ impl BlockTable {
         let max_blocks = rows.iter().map(|row| row.len()).max().unwrap_or(0);
         let mut ids = Vec::with_capacity(rows.len() * max_blocks);
         for (request, (&length, row)) in lengths.iter().zip(rows).enumerate() {
-            checked_blocks(request, length, row.len())?;
+            checked_blocks(request, length, block_size, row.len())?;
             ids.extend_from_slice(row);
             ids.resize((request + 1) * max_blocks, UNUSED);
         }
@@ -89,14 +101,19 @@ impl BlockTable {
     }
 }
 
-/// Blocks that hold the `length` tokens of `request`, of the `available` ones in its row of a table.
+/// Blocks of `block_size` tokens that hold the `length` tokens of `request`, of the `available` ones in its row of a table.
 ///
 /// # Errors
 /// [`Error::NegativeLength`], [`Error::LengthBeyondTable`].
-pub(crate) fn checked_blocks(request: usize, length: i32, available: usize) -> Result<usize> {
+pub(crate) fn checked_blocks(
+    request: usize,
+    length: i32,
+    block_size: usize,
+    available: usize,
+) -> Result<usize> {
     let tokens =
         usize::try_from(length).map_err(|_| Error::NegativeLength { request, got: length })?;
-    let blocks = tokens.div_ceil(BLOCK_SIZE);
+    let blocks = tokens.div_ceil(block_size);
     if blocks > available {
         return Err(Error::LengthBeyondTable { request, length, blocks: available });
     }
@@ -115,6 +132,16 @@ mod tests {
         assert_eq!(table.ids(), [4, 2, UNUSED, UNUSED, 9, UNUSED]);
         assert_eq!(**table.view().shape(), [3, 2]);
         Ok(())
+    }
+
+    #[test]
+    fn rows_of_blocks_of_other_sizes() {
+        let wide = BlockTable::from_rows_of(128, &[200], &[&[4, 2]]);
+        assert_eq!(wide.map(|table| table.max_blocks()), Ok(2));
+        let error = Error::LengthBeyondTable { request: 0, length: 17, blocks: 1 };
+        assert_eq!(BlockTable::from_rows_of(16, &[17], &[&[0]]), Err(error));
+        let error = Error::UnsupportedBlockSize { got: 24 };
+        assert_eq!(BlockTable::from_rows_of(24, &[], &[]), Err(error));
     }
 
     #[test]

@@ -4,7 +4,6 @@ use super::attention::MlaAttention;
 use super::forward::Forward;
 use super::operations::Tokens;
 use super::scratch::Widths;
-use crate::cache::BLOCK_SIZE;
 use crate::check;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -65,7 +64,7 @@ impl MlaAttention {
         check::shape(
             "kv_cache",
             kv_cache.shape(),
-            [blocks, ("block_size", BLOCK_SIZE), h_k, d_qk],
+            [blocks, ("block_size", config.block_size), h_k, d_qk],
         )?;
         check::rank("rope", rope.shape(), 3)?;
         check::axis("rope", "pairs", rope.shape()[1], ROPE_PAIRS)?;

@@ -20,7 +20,7 @@ pub struct Forward<'a> {
     /// of the layer's type, on the CPU bf16, f16 or f32; `tokens` is the plan's `batch · s_q`, those of a request side
     /// by side.
     pub hidden: TensorRef<'a>,
-    /// The layer's cache: `[blocks, 64, 1, 576]`. The tokens' rows are written to where the plan's block table
+    /// The layer's cache: `[blocks, block size, 1, 576]`. The tokens' rows are written to where the plan's block table
     /// says.
     pub kv_cache: TensorMut<'a>,
     /// [`Rope::table`](crate::Rope::table): `[positions, 32, 2] f32`.

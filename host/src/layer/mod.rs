@@ -39,7 +39,8 @@
 //! let cache_layout = CacheLayout::new(layer.dims(), DType::Bf16, BLOCK_SIZE)?;
 //! let mut cache = device.alloc(32 * cache_layout.bytes_per_block())?;
 //! let mut planner = Planner::new(&device, PlannerConfig { dims: layer.dims(), dtype: DType::Bf16,
-//!     max_batch: 1, max_blocks_per_sequence: 32, max_s_q: 100, blocks_in_cache: 32 })?;
+//!     max_batch: 1, max_blocks_per_sequence: 32, max_s_q: 100, block_size: BLOCK_SIZE,
+//!     blocks_in_cache: 32 })?;
 //! let stream = device.stream()?;
 //!
 //! let mut request = pool.sequence();

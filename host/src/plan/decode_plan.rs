@@ -38,7 +38,7 @@ pub struct Summary {
     pub partial_pieces: u32,
     /// Parts that have something to do.
     pub busy_parts: u32,
-    /// Blocks of the part that has most.
+    /// Blocks of 64 tokens of the part that has most.
     pub most_blocks: u32,
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use oxmla_kernels::decode::schedule::K_BLOCK;
+
 use super::decode_plan::{DecodePlan, Summary};
 use super::kernel::{self, Variant};
 use super::schedule::{self, Cut, Reach};
@@ -9,7 +11,7 @@ use super::splitting::Splitting;
 use super::step::Step;
 use super::tables::{self, Tables};
 use super::workspace::Workspace;
-use crate::cache::BLOCK_SIZE;
+use crate::cache::check_block_size;
 use crate::check;
 use crate::device::Device;
 use crate::dims::MlaDims;
@@ -30,6 +32,8 @@ pub struct PlannerConfig {
     pub max_blocks_per_sequence: usize,
     /// Most query tokens per request.
     pub max_s_q: u32,
+    /// Tokens of a block: 16, 32, 64 or 128. Results do not depend on it; on the CPU, but for their last bits.
+    pub block_size: usize,
     /// Blocks of the cache; every block id is less.
     pub blocks_in_cache: usize,
 }
@@ -59,7 +63,7 @@ impl Planner {
     /// the same step gives the same bits every time.
     ///
     /// # Errors
-    /// - [`Error::UnsupportedDType`] if the type is neither bf16 nor f16.
+    /// - [`Error::UnsupportedDType`] if the type is neither bf16 nor f16, [`Error::UnsupportedBlockSize`].
     /// - [`Error::OutOfRange`] if a maximum is 0, or more than the kernels can count.
     /// - [`Error::OutOfMemory`], [`Error::SizeOverflow`], or [`Error::Driver`].
     pub fn new(device: &Device, config: PlannerConfig) -> Result<Self> {
@@ -80,8 +84,8 @@ impl Planner {
         config: PlannerConfig,
         piece_tokens: u32,
     ) -> Result<Self> {
-        let blocks = piece_tokens / BLOCK_SIZE as u32;
-        if !blocks.is_power_of_two() || !piece_tokens.is_multiple_of(BLOCK_SIZE as u32) {
+        let blocks = piece_tokens / K_BLOCK;
+        if !blocks.is_power_of_two() || !piece_tokens.is_multiple_of(K_BLOCK) {
             return Err(Error::InvalidPiece { got: piece_tokens });
         }
         Self::with_splitting(device, config, Splitting::Fixed { log2_blocks: blocks.ilog2() })
@@ -167,7 +171,7 @@ impl Planner {
         let (parts, cut) = divide(&self.device, self.splitting, step.lengths, reach, rows.tiles())?;
         let pieces = schedule::pieces(step.lengths, cut, reach, parts)?;
         self.step += 1;
-        self.tables.set(&step);
+        self.tables.set(&step, self.config.block_size);
         #[cfg(feature = "cuda")]
         if let (Device::Cuda(device), Some(workspace)) = (&self.device, &self.workspace) {
             let bytes = self.tables.bytes(step.lengths.len());
@@ -201,7 +205,7 @@ impl Planner {
         tables::check_table(&step.block_table, batch)?;
         let columns = step.block_table.shape()[1];
         check_capacity("max_blocks", columns, self.config.max_blocks_per_sequence)?;
-        tables::check_ids(step, self.config.blocks_in_cache)
+        tables::check_ids(step, self.config.block_size, self.config.blocks_in_cache)
     }
 
     /// Refuses a plan that is not this planner's latest.
@@ -274,7 +278,8 @@ fn check_config(config: &PlannerConfig) -> Result<()> {
     if !dtype.is_attention_type() {
         return Err(Error::UnsupportedDType { arg: "dtype", got: dtype });
     }
-    let most_blocks = i32::MAX as u32 / BLOCK_SIZE as u32 + 1;
+    check_block_size(config.block_size)?;
+    let most_blocks = i32::MAX as u32 / config.block_size as u32 + 1;
     check::range("max_s_q", max_s_q, 1, i32::MAX as u32 / dims.h_q())?;
     check::range("max_batch", max_batch as i128, 1, i32::MAX)?;
     check::range("max_blocks_per_sequence", max_blocks_per_sequence as i128, 1, most_blocks)?;

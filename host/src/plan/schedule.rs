@@ -1,7 +1,7 @@
 //! The work partition of a step, written out.
 //!
 //! Every CTA finds its own share with the functions of [`oxmla_kernels::decode::schedule`]; this is the same
-//! walk for all parts at once, on the host.
+//! walk for all parts at once, on the host. A block, here, is 64 tokens, whatever the size of the cache's blocks is.
 
 use std::ops::Range;
 

@@ -1,10 +1,9 @@
 //! How requests are split among the parts of a step.
 
-use oxmla_kernels::decode::schedule::Schedule;
+use oxmla_kernels::decode::schedule::{K_BLOCK, Schedule};
 
 use super::planner::PlannerConfig;
 use super::schedule::{self, Cut, Reach};
-use crate::cache::BLOCK_SIZE;
 use crate::error::Result;
 
 /// What beginning a request may be counted as, in blocks. Where every part has one request at most, beginnings cost
@@ -78,7 +77,8 @@ impl Splitting {
             Self::Balanced => Self::balanced_tiles(multiprocessors, tiles),
             Self::Fixed { log2_blocks } => {
                 let cut = Cut::fixed(log2_blocks);
-                let blocks = config.max_blocks_per_sequence as u32;
+                let tokens = config.max_blocks_per_sequence as u64 * config.block_size as u64;
+                let blocks = tokens.div_ceil(K_BLOCK.into()) as u32;
                 let total = config.max_batch as u64 * u64::from(cut.cost(blocks));
                 Schedule::slots(cut, total, 1).saturating_mul(tiles.into())
             }
@@ -105,7 +105,7 @@ fn longest(lengths: &[i32], cut: Cut, reach: Reach, parts: u32) -> Result<u32> {
 /// A cut in words.
 pub(super) fn explain(cut: Cut) -> String {
     if cut.is_fixed() {
-        let tokens = BLOCK_SIZE << cut.unit_log2;
+        let tokens = K_BLOCK << cut.unit_log2;
         return format!("pieces of {tokens} tokens, whatever else is in the batch");
     }
     match cut.visit_cost {

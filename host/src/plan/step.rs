@@ -66,7 +66,8 @@ impl fmt::Display for Mask {
 pub struct Step<'a> {
     /// Cached tokens of each request, those of this step's query tokens included: `[batch]`, from 0 on.
     pub lengths: &'a [i32],
-    /// Block ids: `[batch, max_blocks] i32` on the host. Of each row the first `ceil(length / 64)` are read;
+    /// Block ids: `[batch, max_blocks] i32` on the host. Of each row the first
+    /// `ceil(length / block size)` are read;
     /// behind a window only those of blocks that some query token sees, so that the others may be gone.
     pub block_table: TensorRef<'a>,
     /// Query tokens per request.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::{ptr, slice};
 
+use super::schedule::Reach;
 use super::step::Step;
 use crate::cache::checked_blocks;
 use crate::check;
@@ -35,11 +36,11 @@ impl Tables {
     }
 
     /// Takes over a step that [`check`] has accepted.
-    pub fn set(&mut self, step: &Step<'_>) {
+    pub fn set(&mut self, step: &Step<'_>, block_size: usize) {
         for (request, &length) in step.lengths.iter().enumerate() {
             self.values[request] = length;
             let first = self.max_batch + request * self.max_blocks;
-            let Range { start, end } = seen(step, length);
+            let Range { start, end } = seen(step.reach(), length, block_size);
             let ids = &mut self.values[first..first + end];
             // Blocks that a window has left behind may have no id; what is here is that of a block.
             ids[..start].fill(0);
@@ -88,11 +89,11 @@ impl Tables {
 }
 
 /// Refuses lengths that the table has no room for, and ids that no block of the cache has.
-pub(super) fn check_ids(step: &Step<'_>, blocks_in_cache: usize) -> Result<()> {
+pub(super) fn check_ids(step: &Step<'_>, block_size: usize, blocks_in_cache: usize) -> Result<()> {
     let columns = step.block_table.shape()[1];
     for (request, &length) in step.lengths.iter().enumerate() {
-        checked_blocks(request, length, columns)?;
-        let used = seen(step, length);
+        checked_blocks(request, length, block_size, columns)?;
+        let used = seen(step.reach(), length, block_size);
         // Taken as unsigned, a negative id is larger than any. The largest of a row is found eight ids at a time.
         let row = contiguous_row(&step.block_table, request, used.clone());
         let largest = row.map(|row| row.iter().fold(0, |most, &id| most.max(id as u32)));
@@ -119,10 +120,9 @@ pub(super) fn check_table(table: &TensorRef<'_>, batch: usize) -> Result<()> {
     check::alignment(ARG, table.address(), DType::I32.size())
 }
 
-/// Blocks of a request of `length` tokens that some query token of the step sees.
-fn seen(step: &Step<'_>, length: i32) -> Range<usize> {
-    let Range { start, end } = step.reach().visible(length);
-    start as usize..end as usize
+/// Blocks of `block_size` tokens of a request of `length` tokens, those that some query token sees.
+fn seen(reach: Reach, length: i32, block_size: usize) -> Range<usize> {
+    reach.hidden(length) as usize / block_size..(length as usize).div_ceil(block_size)
 }
 
 /// The ids of some blocks in a row of a table that [`check_table`] has accepted, if they are side by side.

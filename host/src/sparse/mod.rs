@@ -36,7 +36,7 @@ pub struct Selection<'a> {
     /// The cache, bf16: `[blocks, block_size, 1, d_qk]`, of blocks of any size; an array of rows is one block,
     /// `[1, rows, 1, d_qk]`. Or bytes of an FP8 format, whose elements count as [`gather`](crate::cache::gather()) gives
     /// them in bf16: `[blocks, block_size, 1, 656]` for queries of 576 dimensions, `[blocks, block_size, 1, 584]` for
-    /// those of 512, each block as [`Fp8Format`](crate::cache::Fp8Format) has one of 64 tokens. Rows that no index names
+    /// those of 512, each block as [`Fp8Format`](crate::cache::Fp8Format) has one of its size. Rows that no index names
     /// may hold anything, NaN included.
     pub kv_cache: TensorRef<'a>,
     /// Which of its tokens each query token attends to: `[tokens, topk] i32`, `block · block_size + offset`. An index

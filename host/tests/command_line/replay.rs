@@ -138,9 +138,9 @@ fn contents_that_make_no_sense_are_refused() {
     });
     assert!(reason.contains("`softmax_scale` must be finite and greater than 0"), "{reason}");
     let reason = refusal("blocks.safetensors", |dump| {
-        dump.tensor("kv_cache").shape = vec![10, 32, 1, 576];
+        dump.tensor("kv_cache").shape = vec![40, 8, 1, 576];
     });
-    assert!(reason.contains("block size must be 64 tokens, but is 32"), "{reason}");
+    assert!(reason.contains("block size must be 16, 32, 64 or 128 tokens, but is 8"), "{reason}");
     let reason = refusal("pool.safetensors", |dump| {
         dump.tensor("block_table").bytes[..4].copy_from_slice(&5i32.to_le_bytes());
     });

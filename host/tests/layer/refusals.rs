@@ -38,6 +38,7 @@ impl Case {
                 max_batch: 2,
                 max_blocks_per_sequence: 2,
                 max_s_q: 2,
+                block_size: oxmla::BLOCK_SIZE,
                 blocks_in_cache: 2,
             },
             layer,

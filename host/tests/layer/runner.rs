@@ -29,6 +29,7 @@ impl<'a> Runner<'a> {
             max_batch: 4,
             max_blocks_per_sequence: 4,
             max_s_q: TOKENS as u32,
+            block_size: BLOCK_SIZE,
             blocks_in_cache: BLOCKS,
         };
         let bytes = CacheLayout::new(dims, dtype, BLOCK_SIZE)?.bytes_per_block() * BLOCKS;

@@ -12,10 +12,16 @@ use std::thread;
 use action::Action;
 use model::Model;
 use oxmla::Result;
+use oxmla::cache::BLOCK_SIZES;
 use proptest::prelude::*;
 
 fn actions(most: usize) -> impl Strategy<Value = Vec<Action>> {
     prop::collection::vec(any::<[u8; 4]>().prop_map(Action::from_bytes), 1..most)
+}
+
+/// How many tokens a block has.
+fn sizes() -> impl Strategy<Value = usize> {
+    prop::sample::select(BLOCK_SIZES.to_vec())
 }
 
 proptest! {
@@ -24,10 +30,11 @@ proptest! {
     #[test]
     fn a_pool_does_what_the_reference_says(
         blocks in 1..40usize,
+        block_size in sizes(),
         has_index in any::<bool>(),
         actions in actions(200),
     ) {
-        let mut model = Model::new(blocks, has_index)?;
+        let mut model = Model::new(blocks, block_size, has_index)?;
         for action in actions {
             model.apply(action)?;
             model.check()?;
@@ -38,11 +45,12 @@ proptest! {
     #[test]
     fn who_is_admitted_starves_nobody(
         blocks in 4..40usize,
+        block_size in sizes(),
         before in actions(60),
         steps in 1..100usize,
         meanwhile in actions(40),
     ) {
-        let mut model = Model::new(blocks, true)?;
+        let mut model = Model::new(blocks, block_size, true)?;
         for action in before {
             model.apply(action)?;
         }
@@ -65,7 +73,8 @@ proptest! {
 fn random_operations(seeds: Range<u64>, operations: usize) -> Result<()> {
     for seed in seeds {
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut model = Model::new(random.usize(1..48), !seed.is_multiple_of(4))?;
+        let block_size = BLOCK_SIZES[seed as usize / 4 % 4];
+        let mut model = Model::new(random.usize(1..48), block_size, !seed.is_multiple_of(4))?;
         let mut done = 0;
         while done < operations {
             let happened = model.apply(Action::from_bytes(random.u32(..).to_le_bytes()))?;

@@ -1,8 +1,6 @@
 //! A pool, the memory that its blocks stand for, and what its sequences should find there.
 
-use oxmla::{
-    Admission, Append, BLOCK_SIZE, BlockCopy, BlockPool, BlockTable, Error, Result, Sequence,
-};
+use oxmla::{Admission, Append, BlockCopy, BlockPool, BlockTable, Error, Result, Sequence};
 
 use crate::action::Action;
 use crate::reference::Reference;
@@ -24,12 +22,12 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn new(blocks: usize, has_index: bool) -> Result<Self> {
-        let new = if has_index { BlockPool::with_prefix_index } else { BlockPool::new };
+    pub fn new(blocks: usize, block_size: usize, has_index: bool) -> Result<Self> {
+        let pool = BlockPool::with_block_size(blocks, block_size)?;
         Ok(Self {
-            pool: new(blocks)?,
-            reference: Reference::new(blocks, has_index),
-            memory: vec![u32::MAX; blocks * BLOCK_SIZE],
+            pool: if has_index { pool.indexing_prefixes() } else { pool },
+            reference: Reference::new(blocks, block_size, has_index),
+            memory: vec![u32::MAX; blocks * block_size],
             requests: Vec::new(),
         })
     }
@@ -146,13 +144,13 @@ impl Model {
     fn admit(&mut self, prompt: Vec<u32>, watermark: usize) -> Result<()> {
         let cached = self.reference.find(&prompt[..prompt.len().saturating_sub(1)]);
         let unheld = cached.iter().filter(|&&block| self.reference.held(block) == 0).count();
-        let blocks = prompt.len().div_ceil(BLOCK_SIZE) - cached.len() + unheld;
+        let blocks = prompt.len().div_ceil(self.pool.block_size()) - cached.len() + unheld;
         let admission = self.pool.admit(&prompt, watermark);
         if self.refused(&admission, blocks + watermark) {
             return Ok(());
         }
         let Admission { sequence, positions } = admission?;
-        assert_eq!(positions, cached.len() * BLOCK_SIZE..prompt.len());
+        assert_eq!(positions, cached.len() * self.pool.block_size()..prompt.len());
         let (shared, taken) = sequence.blocks().split_at(cached.len());
         assert_eq!(shared, cached);
         shared.iter().for_each(|&block| self.reference.hold(block));
@@ -163,11 +161,11 @@ impl Model {
 
     fn cached_prefix(&mut self, prompt: &[u32]) -> Result<()> {
         let cached = self.reference.find(prompt);
-        assert_eq!(self.pool.cached_tokens(prompt), cached.len() * BLOCK_SIZE);
+        assert_eq!(self.pool.cached_tokens(prompt), cached.len() * self.pool.block_size());
         let sequence = self.pool.cached_prefix(prompt);
         assert_eq!(sequence.blocks(), cached);
         cached.iter().for_each(|&block| self.reference.hold(block));
-        let tokens = prompt[..cached.len() * BLOCK_SIZE].to_vec();
+        let tokens = prompt[..cached.len() * self.pool.block_size()].to_vec();
         self.take_in(Request { sequence, tokens })
     }
 
@@ -218,7 +216,7 @@ impl Model {
 
     fn truncate(&mut self, index: usize, len: usize) -> Result<()> {
         let Request { sequence, tokens } = &mut self.requests[index];
-        let gone = &sequence.blocks()[len.div_ceil(BLOCK_SIZE)..];
+        let gone = &sequence.blocks()[len.div_ceil(self.pool.block_size())..];
         gone.iter().rev().for_each(|&block| self.reference.release(block));
         self.pool.truncate(sequence, len)?;
         tokens.truncate(len);
@@ -229,7 +227,10 @@ impl Model {
         let Request { sequence, tokens } = &self.requests[index];
         self.pool.publish(sequence, &tokens[..known])?;
         self.reference.publish(sequence.blocks(), &tokens[..known]);
-        assert_eq!(self.pool.cached_tokens(tokens), self.reference.find(tokens).len() * BLOCK_SIZE);
+        assert_eq!(
+            self.pool.cached_tokens(tokens),
+            self.reference.find(tokens).len() * self.pool.block_size()
+        );
         Ok(())
     }
 
@@ -249,7 +250,7 @@ impl Model {
         for index in members {
             let sequence = &self.requests[index].sequence;
             let len = sequence.len() + tokens;
-            needed += len.div_ceil(BLOCK_SIZE) - sequence.blocks().len();
+            needed += len.div_ceil(self.pool.block_size()) - sequence.blocks().len();
             if let Some(block) = unfilled(sequence).filter(|_| tokens > 0) {
                 let others = left.iter().filter(|&&gone| gone == block).count();
                 if self.reference.is_kept(block, self.reference.held(block) - others) {
@@ -268,7 +269,9 @@ impl Model {
         let (old, new) = sequence.blocks().split_at(before.len());
         let copied = before.last().copied().filter(|&block| {
             let is_kept = self.reference.is_kept(block, self.reference.held(block));
-            is_kept && !tokens.len().is_multiple_of(BLOCK_SIZE) && !append.positions.is_empty()
+            is_kept
+                && !tokens.len().is_multiple_of(self.pool.block_size())
+                && !append.positions.is_empty()
         });
         let copy = copied.zip(old.last().copied()).map(|(from, to)| BlockCopy { from, to });
         assert_eq!(append.copy, copy);
@@ -277,8 +280,11 @@ impl Model {
         if let Some(BlockCopy { from, to }) = copy {
             self.reference.take(to);
             self.reference.release(from);
-            let from = from as usize * BLOCK_SIZE;
-            self.memory.copy_within(from..from + BLOCK_SIZE, to as usize * BLOCK_SIZE);
+            let from = from as usize * self.pool.block_size();
+            self.memory.copy_within(
+                from..from + self.pool.block_size(),
+                to as usize * self.pool.block_size(),
+            );
         }
         new.iter().for_each(|&block| self.reference.take(block));
     }
@@ -297,7 +303,7 @@ impl Model {
         for (slot, &token) in sequence.slots(position..tokens.len())?.zip(&tokens[position..]) {
             let held = self.reference.held(slot.block);
             assert!(!self.reference.is_kept(slot.block, held), "{slot:?} is read by others");
-            self.memory[slot.block as usize * BLOCK_SIZE + slot.offset] = token;
+            self.memory[slot.block as usize * self.pool.block_size() + slot.offset] = token;
         }
         self.check_request(&self.requests[index])
     }
@@ -310,9 +316,12 @@ impl Model {
 
     fn check_request(&self, Request { sequence, tokens }: &Request) -> Result<()> {
         assert_eq!(sequence.len(), tokens.len());
-        assert_eq!(sequence.blocks().len(), tokens.len().div_ceil(BLOCK_SIZE));
+        assert_eq!(sequence.blocks().len(), tokens.len().div_ceil(self.pool.block_size()));
         for (slot, &token) in sequence.slots(0..tokens.len())?.zip(tokens) {
-            assert_eq!(self.memory[slot.block as usize * BLOCK_SIZE + slot.offset], token);
+            assert_eq!(
+                self.memory[slot.block as usize * self.pool.block_size() + slot.offset],
+                token
+            );
         }
         Ok(())
     }
@@ -325,5 +334,9 @@ fn words(text: u32, position: usize, tokens: usize) -> Vec<u32> {
 
 /// The block that the next token goes to, if there is one already.
 fn unfilled(sequence: &Sequence) -> Option<i32> {
-    sequence.blocks().last().copied().filter(|_| !sequence.len().is_multiple_of(BLOCK_SIZE))
+    sequence
+        .blocks()
+        .last()
+        .copied()
+        .filter(|_| !sequence.len().is_multiple_of(sequence.block_size()))
 }

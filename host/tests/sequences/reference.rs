@@ -1,8 +1,6 @@
 //! What becomes of the blocks of a pool, said as plainly as can be.
 
-use oxmla::BLOCK_SIZE;
-
-/// A block that is known to hold the last 64 tokens of a prefix.
+/// A block that is known to hold the last tokens of a prefix.
 struct Published {
     prefix: Vec<u32>,
     block: i32,
@@ -11,6 +9,8 @@ struct Published {
 }
 
 pub struct Reference {
+    /// Tokens of a block.
+    block_size: usize,
     /// Requests that hold each block.
     held: Vec<usize>,
     free: Vec<bool>,
@@ -21,9 +21,9 @@ pub struct Reference {
 }
 
 impl Reference {
-    pub fn new(blocks: usize, has_index: bool) -> Self {
+    pub fn new(blocks: usize, block_size: usize, has_index: bool) -> Self {
         let (held, free) = (vec![0; blocks], vec![true; blocks]);
-        Self { held, free, published: Vec::new(), unused: Vec::new(), has_index }
+        Self { block_size, held, free, published: Vec::new(), unused: Vec::new(), has_index }
     }
 
     pub fn available(&self) -> usize {
@@ -45,7 +45,8 @@ impl Reference {
 
     /// The blocks that hold the first of these tokens.
     pub fn find(&self, tokens: &[u32]) -> Vec<i32> {
-        let prefixes = (1..=tokens.len() / BLOCK_SIZE).map(|blocks| &tokens[..blocks * BLOCK_SIZE]);
+        let blocks = tokens.len() / self.block_size;
+        let prefixes = (1..=blocks).map(|blocks| &tokens[..blocks * self.block_size]);
         prefixes.map_while(|prefix| self.block_of(prefix)).collect()
     }
 
@@ -84,7 +85,9 @@ impl Reference {
         if !self.has_index {
             return;
         }
-        for (&block, end) in blocks.iter().zip((BLOCK_SIZE..=tokens.len()).step_by(BLOCK_SIZE)) {
+        for (&block, end) in
+            blocks.iter().zip((self.block_size..=tokens.len()).step_by(self.block_size))
+        {
             let prefix = tokens[..end].to_vec();
             if self.block_of(&prefix).is_none() {
                 self.unpublish(block);

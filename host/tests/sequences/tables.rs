@@ -62,6 +62,7 @@ fn planner() -> Result<Planner> {
         max_batch: MAX_BATCH,
         max_blocks_per_sequence: MAX_BLOCKS,
         max_s_q: MAX_S_Q,
+        block_size: BLOCK_SIZE,
         blocks_in_cache: BLOCKS,
     };
     Planner::new(&Device::cpu(), config)

@@ -4,7 +4,7 @@
 use super::rows::{self, Tile};
 use super::{softcap, softmax};
 use crate::abi::DenseDecodeParams;
-use crate::decode::schedule::BLOCK_TOKENS;
+use crate::decode::schedule::K_BLOCK;
 use crate::ptx::wgmma::Acc64;
 
 /// What a kernel limits scores by. Known when it is compiled: the code for windows and caps, 360 to 376 instructions,
@@ -38,7 +38,7 @@ impl Limits for Plain {
 
     #[inline(always)]
     fn apply(&self, scores: &mut Acc64, _: &DenseDecodeParams, tokens: i32) {
-        if BLOCK_TOKENS as i32 > tokens - self.most {
+        if K_BLOCK as i32 > tokens - self.most {
             softmax::mask(scores, [tokens - self.hidden[0], tokens - self.hidden[1]]);
         }
     }
@@ -64,7 +64,7 @@ impl Limits for Limited {
     fn new(tile: &Tile) -> Self {
         let rows = rows::fragment_rows();
         // The first row of the tile sees no more at the end than any other, the last no more at the beginning.
-        let least = BLOCK_TOKENS + tile.hidden(0) as u32;
+        let least = K_BLOCK + tile.hidden(0) as u32;
         let most = tile.window() + tile.later_tokens(63) as u32;
         Self {
             later: rows.map(|row| tile.later_tokens(row)),

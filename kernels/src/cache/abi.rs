@@ -5,8 +5,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// A paged cache and the block table of a batch. The cache is `[blocks, 64, 1, 576]` of 16-bit elements, or has the
-/// blocks of an [`Fp8Format`](super::fp8::Fp8Format).
+/// A paged cache and the block table of a batch. The cache is `[blocks, block size, 1, 576]` of 16-bit elements, or
+/// has the blocks of an [`Fp8Format`](super::fp8::Fp8Format).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Pages {
@@ -25,6 +25,10 @@ pub struct Pages {
     pub columns: u32,
     /// Blocks in the cache.
     pub blocks: u32,
+    /// Tokens of a block: a power of two.
+    pub block_size: u32,
+    /// Its base-2 logarithm.
+    pub block_log2: u32,
 }
 
 /// Parameters of the append kernels.
@@ -100,7 +104,7 @@ pub struct CopyBlocksParams {
     pub vectors: u32,
 }
 
-const _: () = assert!(size_of::<Pages>() == 5 * 8 + 2 * 4);
+const _: () = assert!(size_of::<Pages>() == 5 * 8 + 4 * 4);
 const _: () = assert!(size_of::<AppendParams>() == size_of::<Pages>() + 8 * 8 + 6 * 4);
 const _: () = assert!(size_of::<GatherParams>() == size_of::<Pages>() + 3 * 8 + 2 * 4);
 const _: () = assert!(size_of::<CopyBlocksParams>() == 3 * 8 + 2 * 4);

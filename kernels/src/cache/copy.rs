@@ -8,8 +8,8 @@ pub const CTAS_PER_SM: u32 = 8;
 /// 3.35 TB/s asks for 25.
 const VECTORS: u32 = 3;
 
-/// CTAs that share a block of `vectors` vectors: six for each KV head of 16-bit elements, whose 4,608 vectors are six
-/// times 256 · 3.
+/// CTAs that share a block of `vectors` vectors: six for each KV head of 64 tokens of 16-bit elements, whose 4,608
+/// vectors are six times 256 · 3.
 #[must_use]
 pub const fn ctas_per_block(vectors: u32) -> u32 {
     vectors.div_ceil(THREADS * VECTORS)

@@ -1,7 +1,6 @@
 //! Where a row belongs.
 
 use super::abi::{AppendParams, GatherParams, Pages};
-use crate::decode::schedule::BLOCK_TOKENS;
 use crate::ptx::{global, special, warp};
 
 /// The request whose rows, from `offsets[request]` to `offsets[request + 1]`, have `row` among them; `batch` if
@@ -81,7 +80,13 @@ impl Pages {
     /// Whether the table has room for `position`.
     #[inline(always)]
     pub fn reaches(&self, position: u32) -> bool {
-        position / BLOCK_TOKENS < self.columns
+        position >> self.block_log2 < self.columns
+    }
+
+    /// Which token of its block `position` is.
+    #[inline(always)]
+    pub fn token(&self, position: u32) -> u32 {
+        position & (self.block_size - 1)
     }
 
     /// The address of the block that has `position` of `request`, if the table names one that exists.
@@ -90,7 +95,7 @@ impl Pages {
     /// The table [reaches](Self::reaches) the position and has a row for the request.
     #[inline(always)]
     pub unsafe fn block(&self, request: u32, position: u32) -> Option<u64> {
-        let column = u64::from(position / BLOCK_TOKENS);
+        let column = u64::from(position >> self.block_log2);
         let index = u64::from(request) * self.table_stride + column;
         // SAFETY: inside the table.
         let block = unsafe { global::load_i32((self.table as *const i32).add(index as usize)) };
@@ -104,7 +109,7 @@ impl Pages {
     /// As for [`block`](Self::block).
     #[inline(always)]
     pub unsafe fn row(&self, request: u32, position: u32) -> Option<u64> {
-        let token = u64::from(position % BLOCK_TOKENS);
+        let token = u64::from(self.token(position));
         // SAFETY: the caller's promise.
         unsafe { self.block(request, position) }.map(|block| block + token * self.token_stride)
     }

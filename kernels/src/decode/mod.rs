@@ -41,6 +41,8 @@ pub(crate) mod header;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub(crate) mod output;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(crate) mod producer;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub(crate) mod ring;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub(crate) mod tail;

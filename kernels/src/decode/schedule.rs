@@ -4,6 +4,9 @@
 //! that there is no schedule to launch, copy or keep, and a captured graph follows lengths that change on
 //! the device.
 //!
+//! A block, here, is a *K block*: 64 tokens of a request, from a multiple of 64 on, which the kernels multiply at once;
+//! whatever the size of the cache's blocks is.
+//!
 //! Lay the requests end to end on a line of *cost*, measured in units: an empty request takes nothing, any
 //! other takes the cost of a visit and then its units. Only blocks count that some query token sees: behind a
 //! sliding window a request begins with the first of these. The line is cut into `parts` intervals of equal length;
@@ -19,14 +22,14 @@ use core::ops::Range;
 
 use crate::abi::{Cut, Reach};
 
-/// Tokens per block.
-pub const BLOCK_TOKENS: u32 = 64;
+/// Tokens of a K block.
+pub const K_BLOCK: u32 = 64;
 
 /// Blocks that hold `length` tokens; none for a length that is not positive.
 #[must_use]
 #[inline(always)]
 pub const fn blocks(length: i32) -> u32 {
-    if length <= 0 { 0 } else { (length as u32).div_ceil(BLOCK_TOKENS) }
+    if length <= 0 { 0 } else { (length as u32).div_ceil(K_BLOCK) }
 }
 
 impl Reach {
@@ -51,7 +54,7 @@ impl Reach {
     #[must_use]
     #[inline(always)]
     pub const fn visible(self, length: i32) -> Range<u32> {
-        self.hidden(length) / BLOCK_TOKENS..blocks(length)
+        self.hidden(length) / K_BLOCK..blocks(length)
     }
 }
 

@@ -10,25 +10,24 @@ use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams, Pages};
 use crate::cache::fp8::Fp8Format;
 use crate::cache::{copy, ctas};
 use crate::decode::dense::config::{D_QK, D_ROPE};
-use crate::decode::schedule::BLOCK_TOKENS;
 use crate::launch::{self, Kernel};
 
 /// How the tokens of a cache lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheFormat {
-    /// `[blocks, 64, 1, 576]` elements of 16 bits, of the type of the rows.
+    /// `[blocks, block size, 1, 576]` elements of 16 bits, of the type of the rows.
     Elements,
     /// Blocks of an FP8 format.
     Fp8(Fp8Format),
 }
 
 impl CacheFormat {
-    /// Bytes of a block of one KV head.
+    /// Bytes of a block of `block_size` tokens, with one KV head.
     #[must_use]
-    pub const fn bytes_per_block(self) -> usize {
+    pub const fn bytes_per_block(self, block_size: u32) -> usize {
         match self {
-            Self::Elements => (2 * BLOCK_TOKENS * D_QK) as usize,
-            Self::Fp8(format) => format.bytes_per_block() as usize,
+            Self::Elements => (2 * block_size * D_QK) as usize,
+            Self::Fp8(format) => format.bytes_per_block(block_size) as usize,
         }
     }
 
@@ -47,6 +46,8 @@ pub struct AppendRows<'a> {
     pub element: ElementType,
     /// What the cache is.
     pub format: CacheFormat,
+    /// Tokens of a block: 16, 32, 64 or 128.
+    pub block_size: u32,
     /// Rows in all.
     pub rows: u32,
     /// `[rows, 512]`, or as wide as the format's latent part, 16-byte aligned.
@@ -81,6 +82,8 @@ pub struct GatherRows<'a> {
     pub element: ElementType,
     /// What the cache is.
     pub format: CacheFormat,
+    /// Tokens of a block: 16, 32, 64 or 128.
+    pub block_size: u32,
     /// Rows in all.
     pub rows: u32,
     /// The bytes of the cache, 16-byte aligned.
@@ -111,10 +114,11 @@ impl AppendRows<'_> {
     pub fn run(self, configure: impl Fn(Launch) -> Launch) -> Result<(), Error> {
         let batch = self.lengths.len();
         let mut memory = Memory::new();
-        let blocks = self.kv_cache.len() / self.format.bytes_per_block();
+        let bytes = self.kv_cache.len();
         let cache = memory.read_write(self.kv_cache);
+        let of = (self.format, self.block_size);
         let params = AppendParams {
-            pages: pages(&mut memory, (cache, self.format), blocks, self.block_table, batch),
+            pages: pages(&mut memory, (cache, bytes), of, self.block_table, batch),
             latent: memory.read_only(self.latent),
             latent_stride: self.latent_stride as u64,
             rope: memory.read_only(self.rope),
@@ -145,9 +149,9 @@ impl GatherRows<'_> {
         let batch = self.offsets.len().saturating_sub(1);
         let mut memory = Memory::new();
         let cache = memory.read_only(self.kv_cache);
-        let blocks = self.kv_cache.len() / self.format.bytes_per_block();
+        let (bytes, of) = (self.kv_cache.len(), (self.format, self.block_size));
         let params = GatherParams {
-            pages: pages(&mut memory, (cache, self.format), blocks, self.block_table, batch),
+            pages: pages(&mut memory, (cache, bytes), of, self.block_table, batch),
             offsets: memory.read_only(self.offsets),
             out: memory.read_write(self.out),
             out_stride: self.format.width().into(),
@@ -211,23 +215,26 @@ fn gather_kernel(element: ElementType, format: CacheFormat) -> Entry<GatherParam
     }
 }
 
-/// The description of a contiguous cache and table.
+/// The description of a contiguous cache of so many bytes, and of a table.
 fn pages<'a>(
     memory: &mut Memory<'a>,
-    (cache, format): (u64, CacheFormat),
-    blocks: usize,
+    (cache, bytes): (u64, usize),
+    (format, block_size): (CacheFormat, u32),
     table: &'a [i32],
     batch: usize,
 ) -> Pages {
     let columns = table.len().checked_div(batch).unwrap_or(0);
+    let block = format.bytes_per_block(block_size);
     Pages {
         cache,
-        block_stride: format.bytes_per_block() as u64,
+        block_stride: block as u64,
         token_stride: 2 * u64::from(D_QK),
         table: memory.read_only(table),
         table_stride: columns as u64,
         columns: columns as u32,
-        blocks: blocks as u32,
+        blocks: (bytes / block) as u32,
+        block_size,
+        block_log2: block_size.ilog2(),
     }
 }
 

@@ -8,14 +8,13 @@ use oxmla_simt::{Memory, Swizzle, TensorMap};
 use crate::cache::fp8::Fp8Format;
 use crate::decode::dense::config::{D_QK, D_ROPE, TILE};
 use crate::decode::dense_fp8::config as fp8;
-use crate::decode::schedule::BLOCK_TOKENS;
 
 /// The cached tokens of a decode step, contiguous.
 #[derive(Clone, Copy, Debug)]
 pub enum CachedTokens<'a> {
-    /// `[blocks, 64, h_k, 576]` 16-bit elements of the type of the queries, as their bits.
+    /// `[blocks, block size, h_k, 576]` 16-bit elements of the type of the queries, as their bits.
     Elements(&'a [u16]),
-    /// `[blocks, 64, 656]` bytes of [`Fp8Format::Token656`]: one KV head, and bf16 queries.
+    /// `[blocks, block size, 656]` bytes of [`Fp8Format::Token656`]: one KV head, and bf16 queries.
     Token656(&'a [u8]),
 }
 
@@ -39,11 +38,11 @@ impl CachedTokens<'_> {
         }
     }
 
-    /// The same of a block of `h_k` heads.
-    pub(super) const fn block_len(&self, h_k: usize) -> usize {
+    /// The same of a block of `block_size` tokens of `h_k` heads.
+    pub(super) const fn block_len(&self, block_size: u32, h_k: u32) -> usize {
         match self {
-            Self::Elements(_) => BLOCK_TOKENS as usize * h_k * D_QK as usize,
-            Self::Token656(_) => Fp8Format::Token656.bytes_per_block() as usize,
+            Self::Elements(_) => (block_size * h_k) as usize * D_QK as usize,
+            Self::Token656(_) => Fp8Format::Token656.bytes_per_block(block_size) as usize,
         }
     }
 
@@ -58,9 +57,9 @@ impl CachedTokens<'_> {
         };
     }
 
-    /// Its tensor maps, in the order in which the kernel takes them.
-    pub(super) fn maps(&self, h_k: u32) -> Vec<TensorMap> {
-        let blocks = (self.len() / self.block_len(h_k as usize)) as u64;
+    /// Its tensor maps, in the order in which the kernel takes them; a block has `block_size` tokens of `h_k` heads.
+    pub(super) fn maps(&self, block_size: u32, h_k: u32) -> Vec<TensorMap> {
+        let blocks = (self.len() / self.block_len(block_size, h_k)) as u64;
         match self {
             Self::Elements(elements) => {
                 let elements = Part {
@@ -70,7 +69,7 @@ impl CachedTokens<'_> {
                     boxed: TILE,
                     swizzle: Swizzle::B128,
                 };
-                vec![elements.map(2 * D_QK, h_k, blocks)]
+                vec![elements.map(2 * D_QK, [block_size, h_k], blocks)]
             }
             Self::Token656(bytes) => {
                 let first = bytes.as_ptr() as u64;
@@ -90,22 +89,23 @@ impl CachedTokens<'_> {
                     ..of_bytes(fp8::ROPE_OFFSET, D_ROPE, D_ROPE)
                 };
                 let token = Fp8Format::Token656.bytes_per_token();
-                [codes, scales, rope].iter().map(|part| part.map(token, 1, blocks)).collect()
+                let parts = [codes, scales, rope];
+                parts.iter().map(|part| part.map(token, [block_size, 1], blocks)).collect()
             }
         }
     }
 }
 
 impl Part {
-    /// The map of it, in blocks of 64 tokens of `h_k` heads, each of `bytes` bytes.
-    fn map(&self, bytes: u32, h_k: u32, blocks: u64) -> TensorMap {
-        let [bytes, h_k, tokens] = [bytes, h_k, BLOCK_TOKENS].map(u64::from);
+    /// The map of it, in blocks of `block_size` tokens of `h_k` heads, each of `bytes` bytes.
+    fn map(&self, bytes: u32, [block_size, h_k]: [u32; 2], blocks: u64) -> TensorMap {
+        let [bytes, h_k, tokens] = [bytes, h_k, block_size].map(u64::from);
         TensorMap {
             address: self.address,
             element_bytes: self.element_bytes,
             dimensions: vec![self.elements.into(), tokens, h_k, blocks],
             strides: vec![h_k * bytes, bytes, tokens * h_k * bytes],
-            tile: vec![self.boxed, TILE, 1, 1],
+            tile: vec![self.boxed, block_size.min(TILE), 1, 1],
             element_strides: vec![1; 4],
             swizzle: self.swizzle,
         }

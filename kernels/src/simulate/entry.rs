@@ -37,7 +37,7 @@ pub fn dense_fp8_decode_bf16(q: u64, kv: [u64; 3], params: &DenseDecodeParams) {
     let [codes, scales, rope] = kv.map(TensorMapAddress);
     let kv = Codes { codes, scales, rope };
     // SAFETY: the machine checks every access.
-    unsafe { dense_fp8::run::<Bf16, Plain>(TensorMapAddress(q), &kv, params) }
+    unsafe { dense_fp8::run::<Bf16, Plain>(TensorMapAddress(q), kv, params) }
 }
 
 /// `dense_fp8_decode_limited_bf16`, with the maps of codes, scales and rope parts. Grid (tiles, parts).
@@ -45,7 +45,7 @@ pub fn dense_fp8_decode_limited_bf16(q: u64, kv: [u64; 3], params: &DenseDecodeP
     let [codes, scales, rope] = kv.map(TensorMapAddress);
     let kv = Codes { codes, scales, rope };
     // SAFETY: the machine checks every access.
-    unsafe { dense_fp8::run::<Bf16, Limited>(TensorMapAddress(q), &kv, params) }
+    unsafe { dense_fp8::run::<Bf16, Limited>(TensorMapAddress(q), kv, params) }
 }
 
 /// `dense_fp8_decode_f16`, with the maps of codes, scales and rope parts. Grid (tiles, parts).
@@ -53,7 +53,7 @@ pub fn dense_fp8_decode_f16(q: u64, kv: [u64; 3], params: &DenseDecodeParams) {
     let [codes, scales, rope] = kv.map(TensorMapAddress);
     let kv = Codes { codes, scales, rope };
     // SAFETY: the machine checks every access.
-    unsafe { dense_fp8::run::<F16, Plain>(TensorMapAddress(q), &kv, params) }
+    unsafe { dense_fp8::run::<F16, Plain>(TensorMapAddress(q), kv, params) }
 }
 
 /// `dense_fp8_decode_limited_f16`, with the maps of codes, scales and rope parts. Grid (tiles, parts).
@@ -61,7 +61,7 @@ pub fn dense_fp8_decode_limited_f16(q: u64, kv: [u64; 3], params: &DenseDecodePa
     let [codes, scales, rope] = kv.map(TensorMapAddress);
     let kv = Codes { codes, scales, rope };
     // SAFETY: the machine checks every access.
-    unsafe { dense_fp8::run::<F16, Limited>(TensorMapAddress(q), &kv, params) }
+    unsafe { dense_fp8::run::<F16, Limited>(TensorMapAddress(q), kv, params) }
 }
 
 /// `pair_decode_bf16`. Grid (tiles, parts), an even number of tiles for each list of rows.

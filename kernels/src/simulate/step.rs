@@ -10,7 +10,7 @@ use oxmla_simt::{InvalidTensorMap, Launch, Memory, Report, Swizzle, TensorMap, T
 
 use super::cached::CachedTokens;
 use super::entry;
-use crate::abi::{Cut, DenseDecodeParams, Reach, Rows};
+use crate::abi::{Cut, DenseDecodeParams, Paging, Reach, Rows};
 use crate::decode::Variant;
 use crate::decode::dense::config;
 use crate::decode::pair::config as pair;
@@ -40,6 +40,8 @@ pub struct DenseDecode<'a> {
     pub h_k: u32,
     /// `[batch]`: cached tokens.
     pub lengths: &'a [i32],
+    /// Tokens of a block: 16, 32, 64 or 128.
+    pub block_size: u32,
     /// `[batch, blocks per request]`: block ids.
     pub block_table: &'a [i32],
     /// `[batch, s_q, h_q, 576]`, 16-byte aligned.
@@ -154,7 +156,7 @@ impl DenseDecode<'_> {
         memory.read_only(self.q);
         self.kv_cache.register(&mut memory);
         let q = memory.tensor_map(self.queries(&rows, batch))?;
-        let maps = self.kv_cache.maps(self.h_k).into_iter();
+        let maps = self.kv_cache.maps(self.block_size, self.h_k).into_iter();
         let kv = maps.map(|map| memory.tensor_map(map)).collect::<Result<Vec<u64>, _>>()?;
         let params = DenseDecodeParams {
             lengths: memory.read_only(self.lengths),
@@ -178,6 +180,7 @@ impl DenseDecode<'_> {
             cut: self.cut,
             reach: self.reach,
             softcap: self.softcap.map_or(0.0, |cap| self.softmax_scale / cap),
+            paging: Paging::new(self.block_size.ilog2()),
         };
         let launch = geometry(&kernel, [tiles, self.parts, 1]).cooperative(self.parts > 1);
         let start = || match run {
@@ -254,11 +257,12 @@ impl DenseDecode<'_> {
         let (s_q, h_q, h_k) = (self.s_q as usize, self.h_q as usize, self.h_k as usize);
         let (batch, d_qk) = (self.lengths.len(), config::D_QK as usize);
         let rows = batch * s_q * h_q;
-        let block = self.kv_cache.block_len(h_k);
+        let block = self.kv_cache.block_len(self.block_size, self.h_k);
         let fp8 = matches!(self.kv_cache, CachedTokens::Token656(_));
         let whole = |n: usize, of: usize| n.checked_rem(of).map_or(0, |rest| n - rest);
         let expectations = [
             ("s_q", s_q.max(1), s_q),
+            ("block_size", 1, usize::from([16, 32, 64, 128].contains(&self.block_size))),
             ("h_k", if fp8 { 1 } else { h_k.max(1) }, h_k),
             ("h_q", whole(h_q, h_k).max(h_k), h_q),
             ("parts", self.parts.max(1) as usize, self.parts as usize),

@@ -96,6 +96,7 @@ fn rows_gathered_from_nowhere() {
         let gather = GatherRows {
             element: ElementType::Bf16,
             format: CacheFormat::Elements,
+            block_size: 64,
             rows: 228,
             kv_cache: cache.as_bytes(),
             block_table: &table,

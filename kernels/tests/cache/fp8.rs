@@ -13,11 +13,12 @@ const ROWS: u32 = 5;
 fn appended(format: Fp8Format, table: &[i32], length: i32) -> Vec<u8> {
     let latent = Aligned::new(&random_bits(ROWS as usize * 512, 1));
     let rope = Aligned::new(&random_bits(ROWS as usize * 64, 2));
-    let bytes = BLOCKS * format.bytes_per_block() as usize;
+    let bytes = BLOCKS * format.bytes_per_block(64) as usize;
     let mut cache = Aligned::new(&vec![0xffff; bytes / 2]);
     let append = AppendRows {
         element: ElementType::Bf16,
         format: CacheFormat::Fp8(format),
+        block_size: 64,
         rows: ROWS,
         latent: latent.as_slice(),
         latent_stride: 512,
@@ -70,7 +71,7 @@ fn ids_of_no_block_and_lengths_beyond_the_table() {
 #[test]
 fn rows_gathered_from_nowhere() {
     for format in FORMATS {
-        let cache = Aligned::new(&vec![0; BLOCKS * format.bytes_per_block() as usize / 2]);
+        let cache = Aligned::new(&vec![0; BLOCKS * format.bytes_per_block(64) as usize / 2]);
         for (table, offsets) in [
             ([-1, 3], [0, 100]),
             ([i32::MAX, i32::MIN], [0, 100]),
@@ -81,6 +82,7 @@ fn rows_gathered_from_nowhere() {
             let gather = GatherRows {
                 element: ElementType::F16,
                 format: CacheFormat::Fp8(format),
+                block_size: 64,
                 rows: 100,
                 kv_cache: cache.as_bytes(),
                 block_table: &table,

@@ -65,6 +65,17 @@ fn rows_with_gaps() {
     }
 }
 
+/// Rows that cross blocks and end at their borders.
+#[test]
+fn blocks_of_other_sizes() {
+    for (seed, block_size) in [16, 32, 128].into_iter().enumerate() {
+        let shape = requests(&[(3, 17), (70, 140), (1, 33), (32, 32), (1, 129), (200, 200)]);
+        Problem::new(Shape { block_size, ..shape }, 9 + seed as u64).check();
+        check_gathered(block_size, [130, 128, 7], 0);
+        check_gathered(block_size, [1, 0, 64], 3);
+    }
+}
+
 /// Offsets may end before the rows do: a captured launch has as many rows as a step can have.
 #[test]
 fn rows_behind_the_last_request_are_left_out() {
@@ -102,36 +113,46 @@ fn blocks_are_copied() {
 
 #[test]
 fn rows_are_gathered() {
-    let cache = Aligned::new(&random_bits(7 * BLOCK, 2));
-    let table = [3, 0, 6, 5, 1, i32::MAX, 2, i32::MAX, i32::MAX];
     for (lengths, padding) in [([130, 128, 7], 0), ([1, 0, 64], 3), ([192, 65, 0], 1)] {
-        let mut offsets = vec![0i32];
-        offsets.extend(lengths.iter().scan(0, |end, length| {
-            *end += length;
-            Some(*end)
-        }));
-        let total = offsets[3] as usize;
-        let rows = total + padding;
-        let mut out = Aligned::new(&vec![0xabcd; rows * D_QK]);
-        let gather = GatherRows {
-            element: ElementType::Bf16,
-            format: CacheFormat::Elements,
-            rows: rows as u32,
-            kv_cache: cache.as_bytes(),
-            block_table: &table,
-            offsets: &offsets,
-            out: out.as_mut_slice(),
-        };
-        gather.run(|launch| launch.seed(1)).unwrap_or_else(|report| panic!("{report}"));
-        let mut expected = Vec::new();
-        for (request, length) in lengths.into_iter().enumerate() {
-            for position in 0..length as usize {
-                let block = table[3 * request + position / 64] as usize;
-                let row = block * BLOCK + position % 64 * D_QK;
-                expected.extend_from_slice(&cache.as_slice()[row..row + D_QK]);
-            }
-        }
-        expected.resize(rows * D_QK, 0xabcd);
-        assert!(out.as_slice() == expected, "{lengths:?}");
+        check_gathered(64, lengths, padding);
     }
+}
+
+/// Gathers three requests of `lengths` tokens, and has `padding` rows more.
+fn check_gathered(block_size: usize, lengths: [i32; 3], padding: usize) {
+    let mut random = fastrand::Rng::with_seed(block_size as u64);
+    let columns = lengths.map(|length| (length as usize).div_ceil(block_size));
+    let columns = columns.into_iter().max().unwrap_or(0);
+    let mut table: Vec<i32> = (0..3 * columns as i32).collect();
+    random.shuffle(&mut table);
+    let cache = Aligned::new(&random_bits(3 * columns * block_size * D_QK, 2));
+    let mut offsets = vec![0i32];
+    offsets.extend(lengths.iter().scan(0, |end, length| {
+        *end += length;
+        Some(*end)
+    }));
+    let total = offsets[3] as usize;
+    let rows = total + padding;
+    let mut out = Aligned::new(&vec![0xabcd; rows * D_QK]);
+    let gather = GatherRows {
+        element: ElementType::Bf16,
+        format: CacheFormat::Elements,
+        block_size: block_size as u32,
+        rows: rows as u32,
+        kv_cache: cache.as_bytes(),
+        block_table: &table,
+        offsets: &offsets,
+        out: out.as_mut_slice(),
+    };
+    gather.run(|launch| launch.seed(1)).unwrap_or_else(|report| panic!("{report}"));
+    let mut expected = Vec::new();
+    for (request, length) in lengths.into_iter().enumerate() {
+        for position in 0..length as usize {
+            let block = table[columns * request + position / block_size] as usize;
+            let row = (block * block_size + position % block_size) * D_QK;
+            expected.extend_from_slice(&cache.as_slice()[row..row + D_QK]);
+        }
+    }
+    expected.resize(rows * D_QK, 0xabcd);
+    assert!(out.as_slice() == expected, "{block_size}, {lengths:?}");
 }

@@ -34,6 +34,8 @@ pub struct Shape {
     pub lengths: Vec<i32>,
     pub latent_stride: usize,
     pub rope_stride: usize,
+    /// Tokens of a block.
+    pub block_size: usize,
     pub normalise: bool,
     pub rotate: bool,
     /// Rows behind those of the last request.
@@ -49,6 +51,7 @@ impl Default for Shape {
             lengths: Vec::new(),
             latent_stride: D_LATENT,
             rope_stride: 64,
+            block_size: 64,
             normalise: true,
             rotate: true,
             padding: 0,
@@ -140,7 +143,8 @@ impl Problem {
         let weight = elements(D_LATENT, 1.0);
         let rotations = (0..POSITIONS * 32).map(|_| [random.f32(), random.f32() - 0.5]).collect();
 
-        let held: Vec<_> = shape.lengths.iter().map(|n| (*n as usize).div_ceil(64)).collect();
+        let held: Vec<_> =
+            shape.lengths.iter().map(|n| (*n as usize).div_ceil(shape.block_size)).collect();
         let columns = held.iter().copied().max().unwrap_or(0);
         let blocks = held.iter().sum::<usize>() + SPARE_BLOCKS;
         let mut ids: Vec<i32> = (0..blocks as i32).collect();
@@ -155,10 +159,11 @@ impl Problem {
     /// What the kernel makes of a cache full of NaN.
     pub fn try_run(&self, configure: impl Fn(Launch) -> Launch) -> Result<Vec<u16>, Error> {
         let shape = &self.shape;
-        let mut cache = Aligned::new(&vec![POISON; self.blocks * BLOCK]);
+        let mut cache = Aligned::new(&vec![POISON; self.blocks * shape.block_size * D_QK]);
         let append = AppendRows {
             element: shape.element,
             format: CacheFormat::Elements,
+            block_size: shape.block_size as u32,
             rows: self.rows,
             latent: self.latent.as_slice(),
             latent_stride: shape.latent_stride,
@@ -203,7 +208,8 @@ impl Problem {
 
     fn slot(&self, request: usize, position: usize) -> usize {
         let columns = self.table.len() / self.shape.lengths.len();
-        self.table[request * columns + position / 64] as usize * 64 + position % 64
+        let size = self.shape.block_size;
+        self.table[request * columns + position / size] as usize * size + position % size
     }
 
     /// Compares a cached row with what row `row` of the input becomes at `position`.

@@ -21,6 +21,8 @@ fn every_bug_of_the_dense_kernel_is_found() {
         problem(Variant::Dense, vec![380], 16, 6),
         // A window that begins inside a block.
         problem(Variant::Dense, vec![150, 300], 16, 1).within(100),
+        // K blocks in four boxes.
+        paged(Variant::Dense, 16, vec![30, 81], 16, 1),
     ];
     // The second part of the scores goes on with accumulators that nothing has touched.
     check(&problems, &[(Change::DropRegisterFence, "dense/left.rs", 1)]);
@@ -32,6 +34,7 @@ fn every_bug_of_the_paired_kernel_is_found() {
         problem(Variant::Pair, vec![30, 150, 500, 64, 20], 80, 2),
         problem(Variant::Pair, vec![380], 65, 6),
         problem(Variant::Pair, vec![150, 300], 65, 1).within(100),
+        paged(Variant::Pair, 16, vec![30, 81], 65, 1),
     ];
     check(&problems, &[]);
 }
@@ -42,14 +45,25 @@ fn every_bug_of_the_kernel_over_fp8_is_found() {
     let problems = [
         Problem::fp8(shape(vec![30, 150, 500, 64, 20], 2), ElementType::Bf16, 3),
         Problem::fp8(shape(vec![380], 6), ElementType::F16, 3),
+        Problem::paged_fp8(32, shape(vec![30, 150, 81], 2), ElementType::Bf16, 3),
         Problem::fp8(shape(vec![150, 300], 1), ElementType::Bf16, 3).within(100),
     ];
     check(&problems, &[(Change::DropRegisterFence, "dense/left.rs", 1)]);
 }
 
 fn problem(variant: Variant, lengths: Vec<i32>, h_q: usize, parts: u32) -> Problem {
+    paged(variant, 64, lengths, h_q, parts)
+}
+
+fn paged(
+    variant: Variant,
+    block_size: usize,
+    lengths: Vec<i32>,
+    h_q: usize,
+    parts: u32,
+) -> Problem {
     let shape = Shape { lengths, s_q: 1, h_q, h_k: 1, parts, causal: false };
-    let mut problem = Problem::new(shape, ElementType::Bf16, 3);
+    let mut problem = Problem::paged(block_size, shape, ElementType::Bf16, 3);
     problem.variant = variant;
     problem
 }

@@ -2,6 +2,7 @@
 
 mod fp8;
 mod injected;
+mod paged;
 mod pair;
 mod problem;
 mod window;
@@ -153,6 +154,7 @@ fn arguments_are_checked() {
             h_q: 1,
             h_k: 1,
             lengths: &[0],
+            block_size: 64,
             block_table: &[0],
             q: &q,
             kv_cache: CachedTokens::Elements(&cache),
@@ -176,6 +178,7 @@ fn arguments_are_checked() {
     assert_eq!(refused(|step| step.h_k = 2), "h_q");
     assert_eq!(refused(|step| step.h_k = 0), "h_k");
     assert_eq!(refused(|step| step.parts = 0), "parts");
+    assert_eq!(refused(|step| step.block_size = 48), "block_size");
     assert_eq!(refused(|step| step.lengths = &[]), "lengths");
     assert_eq!(refused(|step| step.kv_cache = CachedTokens::Token656(&[])), "kv_cache");
     assert_eq!(refused(|step| step.kv_cache = CachedTokens::Elements(&[])), "kv_cache");

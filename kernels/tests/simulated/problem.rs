@@ -9,7 +9,6 @@ use oxmla_simt::{Launch, Timing, Trace};
 
 const D_QK: usize = 576;
 const D_V: usize = 512;
-const BLOCK: usize = 64;
 
 /// Shape of a decode step.
 #[derive(Clone, Debug)]
@@ -27,11 +26,12 @@ pub struct Problem {
     pub shape: Shape,
     pub element: ElementType,
     q: Tensor,
-    /// `[blocks, 64, h_k, 576]`.
+    /// `[blocks, block size, h_k, 576]`.
     cache: Tensor,
     /// The cache that `cache` was dequantised from.
     codes: Option<Vec<u8>>,
     table: Vec<i32>,
+    block_size: usize,
     blocks_per_request: usize,
     pub scale: f32,
     pub softcap: Option<f32>,
@@ -93,23 +93,28 @@ pub struct Outcome {
 
 impl Problem {
     pub fn new(shape: Shape, element: ElementType, seed: u64) -> Self {
+        Self::paged(64, shape, element, seed)
+    }
+
+    /// A problem over blocks of `block_size` tokens. The numbers do not depend on it.
+    pub fn paged(block_size: usize, shape: Shape, element: ElementType, seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let batch = shape.lengths.len();
         let longest = shape.lengths.iter().copied().max().unwrap_or(0).max(1) as usize;
-        let blocks_per_request = longest.div_ceil(BLOCK);
+        let blocks_per_request = longest.div_ceil(block_size);
         let blocks = batch * blocks_per_request + 1;
         let mut ids: Vec<i32> = (0..blocks as i32).collect();
-        rng.shuffle(&mut ids);
+        fastrand::Rng::with_seed(!seed).shuffle(&mut ids);
         let mut normal = || (0..4).map(|_| rng.f32() - 0.5).sum::<f32>();
         let q: Vec<f32> = (0..batch * shape.s_q * shape.h_q * D_QK).map(|_| normal()).collect();
         let row = shape.h_k * D_QK;
-        let mut cache = vec![f32::NAN; blocks * BLOCK * row];
+        let mut cache = vec![f32::NAN; blocks * block_size * row];
         let mut table = vec![i32::MAX; batch * blocks_per_request];
         for (request, &length) in shape.lengths.iter().enumerate() {
             for token in 0..length.max(0) as usize {
-                let entry = request * blocks_per_request + token / BLOCK;
+                let entry = request * blocks_per_request + token / block_size;
                 table[entry] = ids[entry];
-                let at = (ids[entry] as usize * BLOCK + token % BLOCK) * row;
+                let at = (ids[entry] as usize * block_size + token % block_size) * row;
                 cache[at..at + row].fill_with(&mut normal);
             }
         }
@@ -122,6 +127,7 @@ impl Problem {
             cache,
             codes: None,
             table,
+            block_size,
             blocks_per_request,
             scale,
             softcap: None,
@@ -134,13 +140,12 @@ impl Problem {
 
     /// The same behind a window: what that hides from all query tokens may not be read, either.
     pub fn within(mut self, window: u32) -> Self {
-        let row = self.shape.h_k * D_QK;
+        let (row, block_size) = (self.shape.h_k * D_QK, self.block_size);
         for (request, &length) in self.shape.lengths.iter().enumerate() {
             let hidden = (length as usize).saturating_sub(window as usize + self.shape.s_q - 1);
             let first = request * self.blocks_per_request;
             for position in 0..hidden {
-                let id = self.table[first + position / BLOCK] as usize;
-                let at = (id * BLOCK + position % BLOCK) * row;
+                let at = self.row(request, position) * row;
                 self.cache.bits[at..at + row].fill(0x7fff);
                 self.cache.values[at..at + row].fill(f64::NAN);
                 if let Some(codes) = &mut self.codes {
@@ -148,7 +153,7 @@ impl Problem {
                     codes[at / D_QK * bytes..][..bytes].fill(0xff);
                 }
             }
-            self.table[first..first + hidden / BLOCK].fill(i32::MAX);
+            self.table[first..first + hidden / block_size].fill(i32::MAX);
         }
         self.window = Some(window);
         self.reach = Reach::behind(window, self.shape.s_q as u32);
@@ -157,28 +162,33 @@ impl Problem {
 
     /// A problem over an FP8 cache. Codes and scales that no request may read are NaN.
     pub fn fp8(shape: Shape, element: ElementType, seed: u64) -> Self {
+        Self::paged_fp8(64, shape, element, seed)
+    }
+
+    /// The same over blocks of `block_size` tokens.
+    pub fn paged_fp8(block_size: usize, shape: Shape, element: ElementType, seed: u64) -> Self {
         assert_eq!(shape.h_k, 1, "the format has one KV head");
-        let mut problem = Self::new(shape, element, seed);
+        let mut problem = Self::paged(block_size, shape, element, seed);
         let mut rng = fastrand::Rng::with_seed(!seed);
-        let mut codes = Vec::new();
-        for row in 0..problem.cache.bits.len() / D_QK {
-            let bits = &mut problem.cache.bits[row * D_QK..][..D_QK];
-            if value(element, bits[0]).is_nan() {
-                codes.resize(codes.len() + Fp8Format::Token656.bytes_per_token() as usize, 0xff);
-                continue;
-            }
-            let latent: Vec<u8> =
-                (0..D_V).map(|_| rng.u8(0..0x7f) | u8::from(rng.bool()) << 7).collect();
-            let scales: [f32; 4] = [(); 4].map(|()| (0.5 + rng.f32()) / 448.0);
-            for (d, &code) in latent.iter().enumerate() {
-                bits[d] = round(element, e4m3(code) * scales[d / 128]);
-            }
-            codes.extend(latent);
-            codes.extend(scales.iter().flat_map(|scale| scale.to_le_bytes()));
-            for bits in &mut bits[D_V..] {
-                let rope = bf16::from_f64(value(element, *bits));
-                *bits = round(element, rope.to_f32());
-                codes.extend(rope.to_le_bytes());
+        let bytes_per_token = Fp8Format::Token656.bytes_per_token() as usize;
+        let mut codes = vec![0xff; problem.cache.bits.len() / D_QK * bytes_per_token];
+        for (request, &length) in problem.shape.lengths.iter().enumerate() {
+            for position in 0..length as usize {
+                let row = problem.row(request, position);
+                let bits = &mut problem.cache.bits[row * D_QK..][..D_QK];
+                let mut token: Vec<u8> =
+                    (0..D_V).map(|_| rng.u8(0..0x7f) | u8::from(rng.bool()) << 7).collect();
+                let scales: [f32; 4] = [(); 4].map(|()| (0.5 + rng.f32()) / 448.0);
+                for (d, &code) in token.iter().enumerate() {
+                    bits[d] = round(element, e4m3(code) * scales[d / 128]);
+                }
+                token.extend(scales.iter().flat_map(|scale| scale.to_le_bytes()));
+                for bits in &mut bits[D_V..] {
+                    let rope = bf16::from_f64(value(element, *bits));
+                    *bits = round(element, rope.to_f32());
+                    token.extend(rope.to_le_bytes());
+                }
+                codes[row * bytes_per_token..][..bytes_per_token].copy_from_slice(&token);
             }
         }
         let values = problem.cache.bits.iter().map(|&bits| value(element, bits));
@@ -211,6 +221,7 @@ impl Problem {
             h_q: h_q as u32,
             h_k: *h_k as u32,
             lengths,
+            block_size: self.block_size as u32,
             block_table: &self.table,
             q: &self.q.bits,
             kv_cache: match &self.codes {
@@ -282,9 +293,14 @@ impl Problem {
     }
 
     fn cached(&self, request: usize, position: usize, kv_head: usize) -> &[f64] {
-        let id = self.table[request * self.blocks_per_request + position / BLOCK] as usize;
-        let at = ((id * BLOCK + position % BLOCK) * self.shape.h_k + kv_head) * D_QK;
+        let at = (self.row(request, position) * self.shape.h_k + kv_head) * D_QK;
         &self.cache.values[at..at + D_QK]
+    }
+
+    /// Which token of the cache a token of a request is.
+    fn row(&self, request: usize, position: usize) -> usize {
+        let entry = request * self.blocks_per_request + position / self.block_size;
+        self.table[entry] as usize * self.block_size + position % self.block_size
     }
 }
 

@@ -37,7 +37,7 @@ impl List {
             let (block, place) = (row / self.shape.size, row % self.shape.size);
             let token = block * block_stride + place * layout.token_stride as usize;
             let scales = block * block_stride
-                + format.scales(self.shape.size as u64) as usize
+                + format.layout().scales(self.shape.size as u64) as usize
                 + place * layout.scale_stride as usize;
             let (latent, rope) = elements.split_at_mut(layout.latent as usize);
             for (tile, elements) in latent.chunks_mut(layout.tile as usize).enumerate() {

@@ -94,6 +94,7 @@ impl Stock {
             max_batch: self.case.batch,
             max_blocks_per_sequence: self.cache.max_blocks,
             max_s_q: self.case.s_q as u32,
+            block_size: oxmla::BLOCK_SIZE,
             blocks_in_cache: self.cache.blocks(),
         })
     }

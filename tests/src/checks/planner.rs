@@ -67,6 +67,7 @@ pub fn reuse(session: &mut Session) -> Result<()> {
         max_batch: 8,
         max_blocks_per_sequence: 40,
         max_s_q: 5,
+        block_size: oxmla::BLOCK_SIZE,
         ..scenes[0].planner_config()?
     };
     let mut planner = Planner::new(session.device(), largest)?;

@@ -18,11 +18,17 @@ fn cases(gpu: bool) -> Vec<Case> {
         Case { dtype: DType::F16, ..one },
     ];
     let windowed = Case { s_q: 3, h_q: 40, mask: Mask::Causal.within(70), ..case.clone() };
-    cases.extend([Case { softcap: Some(2.0), ..windowed.clone() }, windowed]);
+    cases.extend([
+        Case { softcap: Some(2.0), ..windowed.clone() },
+        Case { block_size: 16, ..windowed.clone() },
+        windowed,
+        Case { s_q: 2, block_size: 128, ..case.clone() },
+    ]);
     if gpu {
         cases.extend([
             Case { s_q: 2, mask: Mask::Causal, ..case.clone() },
             Case { h_q: 256, h_k: 2, ..case.clone() },
+            Case { h_q: 256, h_k: 2, block_size: 32, ..case.clone() },
             Case { s_q: 2, mask: Mask::Causal.within(1030), softcap: Some(30.0), ..case.clone() },
             Case { batch: 150, lengths: Lengths::Varied(700), ..case },
         ]);

@@ -72,6 +72,7 @@ fn planner(stream: &CudaStream) -> Result<(Planner, DecodePlan)> {
         max_batch: 1,
         max_blocks_per_sequence: BLOCKS,
         max_s_q: 1,
+        block_size: oxmla::BLOCK_SIZE,
         blocks_in_cache: BLOCKS,
     };
     let mut planner = Planner::new(&device(stream.context())?, config)?;

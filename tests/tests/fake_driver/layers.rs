@@ -72,6 +72,7 @@ impl<'a> Bench<'a> {
             max_batch: 1,
             max_blocks_per_sequence: 1,
             max_s_q: TOKENS as u32,
+            block_size: BLOCK_SIZE,
             blocks_in_cache: 1,
         };
         Ok(Self {

@@ -79,6 +79,7 @@ impl Scenario {
             max_batch,
             max_blocks_per_sequence: BLOCKS,
             max_s_q: 1,
+            block_size: BLOCK_SIZE,
             blocks_in_cache: BLOCKS,
         };
         let tensors = Tensors {

@@ -101,6 +101,7 @@ impl Shared {
             max_batch: 1,
             max_blocks_per_sequence: BLOCKS,
             max_s_q: POSITIONS as u32,
+            block_size: BLOCK_SIZE,
             blocks_in_cache: BLOCKS,
         };
         let pool = BlockPool::new(BLOCKS)?;

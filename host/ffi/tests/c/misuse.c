@@ -65,6 +65,8 @@ static void planners(void) {
                    config.blocks_in_cache = 0);
     REFUSED_CONFIG(INVALID, "`piece_tokens` must be 64 times a power of two, but is 96",
                    config.piece_tokens = 96);
+    REFUSED_CONFIG(INVALID, "the block size must be 16, 32, 64 or 128 tokens, but is 48",
+                   config.block_size = 48);
     // Whatever this machine has, no context is current here.
     OxmlaStatus status = oxmla_planner_create(OXMLA_DEVICE_CURRENT_CONTEXT, &config, &made);
     REQUIRE(made == NULL);

@@ -9,8 +9,7 @@ use rayon::prelude::*;
 use super::fp8;
 use super::half_float::HalfFloat;
 use crate::cache::{
-    AppendRows, BLOCK_SIZE, CacheFormat, CopyBlocks, GatherRows, Place, RmsNorm, Run, Scales,
-    index_at,
+    AppendRows, CacheFormat, CopyBlocks, GatherRows, Place, RmsNorm, Run, Scales, index_at,
 };
 use crate::dtype::DType;
 use crate::tensor::{TensorMut, TensorRef};
@@ -30,14 +29,14 @@ fn append_as<T: HalfFloat>(args: &AppendRows<'_>, runs: &[Run]) {
         .par_iter()
         .map(|&Place { row, position, .. }| new_row::<T>(args, row, position))
         .collect();
-    let format = CacheFormat::of(&args.kv_cache.as_ref());
+    let (format, block_size) = (CacheFormat::of(&args.kv_cache.as_ref()), args.kv_cache.shape()[1]);
     for (Place { request, position, .. }, row) in places.into_iter().zip(rows) {
-        let [block, offset] = slot(&args.block_table, request, position);
+        let [block, offset] = slot(&args.block_table, block_size, request, position);
         if let Ok(CacheFormat::Fp8(format)) = format {
             let token = fp8::quantise(format, &row, args.scales == Scales::PowerOfTwo);
             let block = args.kv_cache.address_at([block, 0, 0, 0]);
             // SAFETY: a block of the cache, which is of that format.
-            unsafe { token.store(format, block, offset) };
+            unsafe { token.store(format, block_size, block, offset) };
             continue;
         }
         for (d, value) in row.into_iter().enumerate() {
@@ -89,14 +88,14 @@ pub(crate) fn gather(args: &GatherRows<'_>, runs: &[Run]) {
 }
 
 fn gather_as<T: HalfFloat>(args: &GatherRows<'_>, runs: &[Run]) {
-    let format = CacheFormat::of(&args.kv_cache);
+    let (format, block_size) = (CacheFormat::of(&args.kv_cache), args.kv_cache.shape()[1]);
     let places: Vec<_> = runs.iter().flat_map(Run::places).collect();
     places.par_iter().for_each(|&Place { request, row, position }| {
-        let [block, offset] = slot(&args.block_table, request, position);
+        let [block, offset] = slot(&args.block_table, block_size, request, position);
         if let Ok(CacheFormat::Fp8(format)) = format {
             let block = args.kv_cache.address_at([block, 0, 0, 0]);
             // SAFETY: a block of the cache, which is of that format.
-            let values = unsafe { fp8::dequantise(format, BLOCK_SIZE, block, offset) };
+            let values = unsafe { fp8::dequantise(format, block_size, block, offset) };
             for (d, value) in values.into_iter().enumerate() {
                 // SAFETY: an element of the output, which no other row has.
                 unsafe { store(&args.out, [row, d], T::from_f32(value)) };
@@ -138,9 +137,14 @@ fn copy_blocks_of<T: Copy>(args: &CopyBlocks<'_>, copies: &[[usize; 2]]) {
 }
 
 /// Block and offset of a token whose block is in the table.
-fn slot(block_table: &TensorRef<'_>, request: usize, position: usize) -> [usize; 2] {
-    let block = index_at(block_table, [request, position / BLOCK_SIZE]);
-    [block as usize, position % BLOCK_SIZE]
+fn slot(
+    block_table: &TensorRef<'_>,
+    block_size: usize,
+    request: usize,
+    position: usize,
+) -> [usize; 2] {
+    let block = index_at(block_table, [request, position / block_size]);
+    [block as usize, position % block_size]
 }
 
 /// A row of a matrix of `T`.

@@ -1,4 +1,4 @@
-//! Decode in f32: matrix products block by block, with an online softmax.
+//! Decode in f32: matrix products a tile of tokens at a time, with an online softmax.
 //!
 //! The unit of work is the heads of one query token that share a KV head, up to 64 of them. They all see
 //! the same tokens, so that no mask is needed and no row that a token does not see is ever read.
@@ -13,12 +13,14 @@ use super::half_float::HalfFloat;
 use super::matrix::{Matrix, multiply};
 use super::problem::Problem;
 use super::softmax::OnlineSoftmax;
-use crate::cache::{BLOCK_SIZE, CacheFormat};
+use crate::cache::CacheFormat;
 use crate::tensor::{TensorMut, TensorRef};
 
 /// Heads of a unit: enough for matrix products to run at full speed, few enough that a step of one request
 /// with 128 heads keeps more than one thread busy.
 const HEADS: usize = 64;
+/// Tokens that are multiplied at once: what a block has of 64 from a multiple of 64 on.
+const TOKENS: usize = 64;
 const D_QK: usize = 576;
 const D_V: usize = 512;
 
@@ -65,9 +67,9 @@ impl Unit {
 struct Scratch {
     /// `[HEADS, 576]`.
     q: Vec<f32>,
-    /// `[64, 576]`: a block; the first 512 columns are also V.
+    /// `[TOKENS, 576]`; the first 512 columns are also V.
     k: Vec<f32>,
-    /// `[HEADS, 64]`: scores, then probabilities.
+    /// `[HEADS, TOKENS]`: scores, then probabilities.
     p: Vec<f32>,
     /// `[HEADS, 512]`.
     o: Vec<f32>,
@@ -77,8 +79,8 @@ impl Scratch {
     fn new() -> Self {
         Self {
             q: vec![0.0; HEADS * D_QK],
-            k: vec![0.0; BLOCK_SIZE * D_QK],
-            p: vec![0.0; HEADS * BLOCK_SIZE],
+            k: vec![0.0; TOKENS * D_QK],
+            p: vec![0.0; HEADS * TOKENS],
             o: vec![0.0; HEADS * D_V],
         }
     }
@@ -109,12 +111,12 @@ fn attend<T: HalfFloat>(
     let (scale, softcap) = (problem.args.softmax_scale, problem.args.softcap);
     let mut softmax = OnlineSoftmax::new(rows, softcap.unwrap_or(scale));
     o[..rows * D_V].fill(0.0);
-    let visible = unit.visible(problem);
+    let (visible, tile) = (unit.visible(problem), TOKENS.min(problem.block_size));
     let mut position = visible.start;
     while position < visible.end {
-        let (block, first) = (position / BLOCK_SIZE, position % BLOCK_SIZE);
+        let (block, first) = (position / problem.block_size, position % problem.block_size);
         let block = problem.tables.ids(unit.request)[block];
-        let tokens = (visible.end - position).min(BLOCK_SIZE - first);
+        let tokens = (visible.end - position).min(tile - first % tile);
         for (offset, row) in (first..).zip(k.chunks_exact_mut(D_QK).take(tokens)) {
             // SAFETY: a row of the cache.
             unsafe { load_cached::<T>(problem, [block as usize, offset, unit.kv_head], row) };

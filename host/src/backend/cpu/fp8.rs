@@ -6,7 +6,6 @@ use half::bf16;
 use oxmla_kernels::cache::fp8::{Fp8Format, LARGEST, LEAST_SCALE, ScaleType};
 
 use super::half_float::HalfFloat;
-use crate::cache::BLOCK_SIZE;
 use crate::e4m3;
 use crate::tensor::TensorRef;
 
@@ -60,12 +59,12 @@ fn round_up(scale: f32) -> f32 {
 }
 
 impl Token {
-    /// Writes the token to place `token` of the block of 64 tokens at `block`.
+    /// Writes the token to place `token` of the block at `block`, of `block_size` tokens.
     ///
     /// # Safety
     /// The block is of that format and nobody else's, and has the place.
-    pub unsafe fn store(&self, format: Fp8Format, block: usize, token: usize) {
-        let [latent, scales, rope] = parts(format, BLOCK_SIZE, block, token);
+    pub unsafe fn store(&self, format: Fp8Format, block_size: usize, block: usize, token: usize) {
+        let [latent, scales, rope] = parts(format, block_size, block, token);
         for (address, bytes) in [(latent, &self.latent), (scales, &self.scales), (rope, &self.rope)]
         {
             let to = ptr::with_exposed_provenance_mut::<u8>(address);
@@ -75,7 +74,7 @@ impl Token {
     }
 }
 
-/// The values of the token at place `token` of the block of `block_size` tokens at `block`: latent part, rope part behind
+/// The values of the token at place `token` of the block at `block`, of `block_size` tokens: latent part, rope part behind
 /// it.
 ///
 /// # Safety
@@ -127,7 +126,7 @@ pub unsafe fn row<T: HalfFloat>(
 fn parts(format: Fp8Format, block_size: usize, block: usize, token: usize) -> [usize; 3] {
     let layout = format.layout();
     let start = block + token * layout.token_stride as usize;
-    let first_scales = block + format.scales(block_size as u64) as usize;
+    let first_scales = block + layout.scales(block_size as u64) as usize;
     let scales = first_scales + token * layout.scale_stride as usize;
     [start, scales, start + layout.rope as usize]
 }

@@ -36,9 +36,9 @@ fn attend<T: HalfFloat>(problem: &Problem<'_>, row: &Row) -> (Vec<f64>, f64) {
     let ids = problem.tables.ids(row.request);
     let kv_head = row.head / problem.dims.group_heads() as usize;
     let cached = |position: usize, d| {
-        let block = ids[position / 64] as usize;
+        let block = ids[position / problem.block_size] as usize;
         // SAFETY: `d` is at most 576, the width of the cache's rows.
-        unsafe { cached_values::<T>(problem, [block, position % 64, kv_head], d) }
+        unsafe { cached_values::<T>(problem, [block, position % problem.block_size, kv_head], d) }
     };
     // SAFETY: the width of the queries.
     let q = unsafe { values::<T>(&problem.args.q, [row.request, row.token, row.head], d_qk) };

@@ -15,6 +15,8 @@ pub struct Problem<'a> {
     pub args: &'a Decode<'a>,
     /// What a cached token is.
     pub format: CacheFormat,
+    /// Tokens of a block.
+    pub block_size: usize,
     /// Block ids.
     pub tables: &'a Tables,
     /// Cached tokens of each request.
@@ -36,6 +38,7 @@ impl<'a> Problem<'a> {
             args,
             format: CacheFormat::of(&args.kv_cache)
                 .unwrap_or(CacheFormat::Elements(planner.config().dtype)),
+            block_size: planner.config().block_size,
             tables: planner.tables(),
             lengths: planner.tables().lengths(plan.batch()),
             mask: plan.mask(),

@@ -21,7 +21,7 @@ pub(crate) struct DecodeLaunch<'a> {
     pub variant: Variant,
     /// `[batch, s_q, h_q, 576]`.
     pub q: &'a TensorRef<'a>,
-    /// `[blocks, 64, h_k, 576]`, or `[blocks, 64, 1, 656]` bytes.
+    /// `[blocks, block size, h_k, 576]`, or `[blocks, block size, 1, 656]` bytes.
     pub kv_cache: &'a TensorRef<'a>,
     /// Everything else.
     pub params: &'a DenseDecodeParams,

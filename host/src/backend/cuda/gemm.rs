@@ -36,8 +36,8 @@ pub(crate) fn launch_gemm(
     let (driver, y) = (current.driver(), product.y.as_ref());
     let [m, n, k] = [product.shape.m, product.shape.n, product.shape.k].map(u64::from);
     let x_rows = product.shape.rows_of_box();
-    let mut x_map =
-        Layout::of_matrices(&product.x, [m, k])?.encode_rows(driver, &product.x, x_rows)?;
+    let x_layout = Layout::of_matrices(&product.x, [m, k])?.with_box_rows(x_rows);
+    let mut x_map = x_layout.encode(driver, &product.x)?;
     let mut weight_map =
         Layout::of_matrices(&product.weight, [n, k])?.encode(driver, &product.weight)?;
     let mut y_map = Layout::of_matrices(&y, [m, n])?.encode(driver, &y)?;

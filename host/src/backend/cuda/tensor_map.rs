@@ -1,8 +1,9 @@
 //! Tensor maps: how the kernels' bulk loads find their way through q and the cache.
 //!
-//! `oxmla_kernels::decode::dense::config` says what the maps must be; both have four axes, 64 × 64 boxes and
-//! the 128-byte swizzle. Those of an FP8 cache are in `dense_fp8::config`. They hold addresses, so they are encoded anew for every launch, which takes the CPU
-//! less than a microsecond and the GPU nothing.
+//! `oxmla_kernels::decode::dense::config` says what the maps must be; both have four axes, boxes of 64 columns and 64
+//! rows, or of all rows of a smaller block, and the 128-byte swizzle. Those of an FP8 cache are in `dense_fp8::config`.
+//! They hold addresses, so they are encoded anew for every launch, which takes the CPU less than a microsecond and the
+//! GPU nothing.
 
 use oxmla_kernels::abi::Rows;
 use oxmla_kernels::decode::dense::config::{D_QK, D_ROPE, TILE};
@@ -35,6 +36,8 @@ pub(super) struct Layout {
     dims: [u64; 4],
     /// Stride of every axis but the innermost, in elements.
     strides: [u64; 3],
+    /// Rows of a box, along the second axis.
+    box_rows: u32,
 }
 
 impl Layout {
@@ -59,6 +62,7 @@ impl Layout {
         Ok(Self {
             dims: [D_QK.into(), rows.rows.into(), rows.groups.into(), batch],
             strides: [row_stride, group_stride, batch_stride],
+            box_rows: TILE,
         })
     }
 
@@ -66,10 +70,11 @@ impl Layout {
     pub(super) fn of_sparse_queries(q: &TensorRef<'_>) -> Self {
         let [tokens, h_q, d_qk] = [0, 1, 2].map(|axis| q.shape()[axis] as u64);
         let [token_stride, head_stride] = [0, 1].map(|axis| q.strides()[axis] as u64);
-        Self { dims: [d_qk, h_q, 1, tokens], strides: [head_stride, 0, token_stride] }
+        let (dims, strides) = ([d_qk, h_q, 1, tokens], [head_stride, 0, token_stride]);
+        Self { dims, strides, box_rows: TILE }
     }
 
-    /// `kv_cache [blocks, 64, h_k, 576]` as `[blocks, h_k, 64, 576]`.
+    /// `kv_cache [blocks, block size, h_k, 576]` as `[blocks, h_k, block size, 576]`.
     ///
     /// # Errors
     /// [`Error::RankMismatch`].
@@ -79,6 +84,7 @@ impl Layout {
         Ok(Self {
             dims: [D_QK.into(), tokens, h_k, blocks],
             strides: [token_stride, head_stride, block_stride],
+            box_rows: TILE.min(tokens as u32),
         })
     }
 
@@ -93,7 +99,13 @@ impl Layout {
         }
         let [batch, batch_stride, row_stride] =
             [shape[0], strides[0], strides[1]].map(|number| number as u64);
-        Ok(Self { dims: [columns, rows, batch, 1], strides: [row_stride, batch_stride, 0] })
+        let (dims, strides) = ([columns, rows, batch, 1], [row_stride, batch_stride, 0]);
+        Ok(Self { dims, strides, box_rows: TILE })
+    }
+
+    /// The same with `rows` rows in a box.
+    pub(super) fn with_box_rows(self, rows: u32) -> Self {
+        Self { box_rows: rows, ..self }
     }
 
     /// Strides in bytes as the driver takes them. It checks also those of axes of size 1, which lead nowhere
@@ -114,26 +126,13 @@ impl Layout {
     /// [`Error::UnsupportedDType`], or [`Error::Driver`] if address or strides are not multiples of 16 bytes,
     /// or strides 2⁴⁰ bytes or more.
     pub(super) fn encode(&self, driver: &Driver, tensor: &TensorRef<'_>) -> Result<TensorMap> {
-        self.encode_rows(driver, tensor, TILE)
-    }
-
-    /// As [`encode`](Self::encode), with `rows` rows in a box instead of 64.
-    ///
-    /// # Errors
-    /// As for [`encode`](Self::encode).
-    pub(super) fn encode_rows(
-        &self,
-        driver: &Driver,
-        tensor: &TensorRef<'_>,
-        rows: u32,
-    ) -> Result<TensorMap> {
         let dtype = tensor.dtype();
         let data_type = match dtype {
             DType::Bf16 => DATA_TYPE_BF16,
             DType::F16 => DATA_TYPE_F16,
             got => return Err(Error::UnsupportedDType { arg: "q", got }),
         };
-        let boxed = Boxed { data_type, rows, columns: TILE, swizzle: SWIZZLE_128B };
+        let boxed = Boxed { data_type, columns: TILE, swizzle: SWIZZLE_128B };
         self.encode_boxed(driver, tensor.address(), dtype.size() as u64, &boxed)
     }
 
@@ -155,7 +154,7 @@ impl Layout {
                 address,
                 self.dims.as_ptr(),
                 self.byte_strides(element).as_ptr(),
-                [boxed.columns, boxed.rows, 1, 1].as_ptr(),
+                [boxed.columns, self.box_rows, 1, 1].as_ptr(),
                 [1; 4].as_ptr(),
                 INTERLEAVE_NONE,
                 boxed.swizzle,
@@ -167,16 +166,15 @@ impl Layout {
     }
 }
 
-/// What is in a box.
+/// What a row of a box is.
 struct Boxed {
     data_type: u32,
-    rows: u32,
-    /// Elements of a row.
+    /// Its elements.
     columns: u32,
     swizzle: u32,
 }
 
-/// The maps of codes, scales and rope parts of a cache `[blocks, 64, 1, 656]`.
+/// The maps of codes, scales and rope parts of a cache `[blocks, block size, 1, 656]`.
 ///
 /// # Errors
 /// [`Error::RankMismatch`], or [`Error::Driver`] as for [`Layout::encode`].
@@ -188,13 +186,12 @@ pub(super) fn encode_fp8(driver: &Driver, kv_cache: &TensorRef<'_>) -> Result<[T
         let layout = Layout {
             dims: [columns.into(), tokens, heads, blocks],
             strides: bytes.strides.map(|stride| stride / element),
+            box_rows: bytes.box_rows,
         };
         layout.encode_boxed(driver, kv_cache.address() + u64::from(offset), element, &boxed)
     };
-    let of_bytes =
-        |columns| Boxed { data_type: DATA_TYPE_UINT8, rows: TILE, columns, swizzle: SWIZZLE_NONE };
-    let of_elements =
-        Boxed { data_type: DATA_TYPE_BF16, rows: TILE, columns: TILE, swizzle: SWIZZLE_128B };
+    let of_bytes = |columns| Boxed { data_type: DATA_TYPE_UINT8, columns, swizzle: SWIZZLE_NONE };
+    let of_elements = Boxed { data_type: DATA_TYPE_BF16, columns: TILE, swizzle: SWIZZLE_128B };
     Ok([
         part(0, 1, SCALES_OFFSET, of_bytes(UNIT_CODES))?,
         part(SCALES_OFFSET, 1, TOKEN_SCALE_BYTES, of_bytes(TOKEN_SCALE_BYTES))?,
@@ -278,10 +275,20 @@ mod tests {
         assert_eq!(layout.byte_strides(2), [3 * 1152, 1152, 400_000]);
     }
 
+    /// A K block takes a box of every block that it lies in.
+    #[test]
+    fn boxes_are_no_higher_than_blocks() {
+        for (block_size, box_rows) in [(16, 16), (32, 32), (64, 64), (128, 64)] {
+            let cache = tensor([7, block_size, 1, 576], [block_size * 576, 576, 576, 1]);
+            let layout = Layout::of_cache(&cache).unwrap();
+            assert_eq!((layout.dims[1], layout.box_rows), (block_size as u64, box_rows));
+        }
+    }
+
     /// An axis of size 1 never gives the driver a stride that it refuses.
     #[test]
     fn axes_of_size_one_have_legal_strides() {
-        let layout = Layout { dims: [576, 1, 1, 1], strides: [0, 3, 1 << 45] };
+        let layout = Layout { dims: [576, 1, 1, 1], strides: [0, 3, 1 << 45], box_rows: 64 };
         assert_eq!(layout.byte_strides(2), [1152; 3]);
     }
 }

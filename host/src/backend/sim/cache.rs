@@ -23,6 +23,7 @@ pub(crate) fn append(simulator: Simulator, args: &AppendRows<'_>) -> Result<()> 
     let launch = simulate::AppendRows {
         element: element(args.latent.dtype()),
         format: format(&args.kv_cache.as_ref())?,
+        block_size: args.kv_cache.shape()[1] as u32,
         rows: rows as u32,
         latent: latent.as_slice(),
         latent_stride: args.latent.shape()[1],
@@ -66,6 +67,7 @@ pub(crate) fn gather(simulator: Simulator, args: &GatherRows<'_>) -> Result<()> 
     let launch = simulate::GatherRows {
         element: element(args.out.dtype()),
         format,
+        block_size: args.kv_cache.shape()[1] as u32,
         rows: rows as u32,
         kv_cache,
         block_table: table.as_slice(),

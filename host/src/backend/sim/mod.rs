@@ -84,6 +84,7 @@ pub(crate) fn decode(
         h_q: dims.h_q(),
         h_k: dims.h_k(),
         lengths: tables.lengths(batch),
+        block_size: planner.config().block_size as u32,
         block_table: &block_table,
         q: q.as_slice(),
         kv_cache,

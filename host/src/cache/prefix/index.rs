@@ -5,16 +5,16 @@ use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 
-use crate::cache::layout::BLOCK_SIZE;
-
-/// A tree with a full block at every node. A path from the root spells a prefix, 64 tokens at a step, and its
+/// A tree with a full block at every node. A path from the root spells a prefix, a block of tokens at a step, and its
 /// nodes are the blocks that hold it.
 ///
-/// A hash of (parent, 64 tokens) leads to a node, and both are compared before the node is believed. Since the
+/// A hash of (parent, tokens) leads to a node, and both are compared before the node is believed. Since the
 /// parent was found in the same way, a node that is found holds exactly the prefix that was asked for: colliding
 /// hashes cost time and nothing else.
 #[derive(Debug)]
 pub(in crate::cache) struct PrefixIndex<S = RandomState> {
+    /// Tokens of a block.
+    block_size: usize,
     /// By id of the block.
     nodes: Vec<Option<Box<Node>>>,
     /// Ids of the blocks that have nodes.
@@ -26,15 +26,13 @@ pub(in crate::cache) struct PrefixIndex<S = RandomState> {
     hasher: S,
 }
 
-type Tokens = [u32; BLOCK_SIZE];
-
 #[derive(Debug)]
 struct Node {
     /// Never used twice: what hangs under a node that is gone is not found through its block's next one.
     serial: u64,
     /// Serial of the parent.
     parent: u64,
-    tokens: Tokens,
+    tokens: Box<[u32]>,
     /// Of `parent` and `tokens`.
     hash: u64,
     /// Key in `unused`.
@@ -45,15 +43,16 @@ struct Node {
 const ROOT: u64 = 0;
 
 impl PrefixIndex {
-    /// An index that knows nothing, of a pool of `blocks` blocks.
-    pub fn new(blocks: usize) -> Self {
-        Self::with_hasher(blocks, RandomState::new())
+    /// An index that knows nothing, of a pool of `blocks` blocks of `block_size` tokens.
+    pub fn new(blocks: usize, block_size: usize) -> Self {
+        Self::with_hasher(blocks, block_size, RandomState::new())
     }
 }
 
 impl<S: BuildHasher> PrefixIndex<S> {
-    fn with_hasher(blocks: usize, hasher: S) -> Self {
+    fn with_hasher(blocks: usize, block_size: usize, hasher: S) -> Self {
         Self {
+            block_size,
             nodes: (0..blocks).map(|_| None).collect(),
             by_hash: HashTable::new(),
             unused: BTreeMap::new(),
@@ -64,9 +63,8 @@ impl<S: BuildHasher> PrefixIndex<S> {
 
     /// The blocks that hold the longest known prefix of `tokens`.
     pub fn find(&self, tokens: &[u32]) -> impl Iterator<Item = i32> {
-        let (blocks, _) = tokens.as_chunks();
         let mut parent = ROOT;
-        blocks.iter().map_while(move |tokens| {
+        tokens.chunks_exact(self.block_size).map_while(move |tokens| {
             let block = self.child(parent, tokens)?;
             parent = self.node(block)?.serial;
             Some(block)
@@ -76,11 +74,11 @@ impl<S: BuildHasher> PrefixIndex<S> {
     /// Remembers that the first `blocks` hold `tokens`; a last block that is not full is left out.
     pub fn publish(&mut self, blocks: &[i32], tokens: &[u32]) {
         let mut parent = ROOT;
-        for (&block, tokens) in blocks.iter().zip(tokens.as_chunks().0) {
+        for (&block, tokens) in blocks.iter().zip(tokens.chunks_exact(self.block_size)) {
             let known = self.child(parent, tokens).and_then(|block| self.node(block));
             parent = match known {
                 Some(node) => node.serial,
-                None => self.insert(block, parent, *tokens),
+                None => self.insert(block, parent, tokens),
             };
         }
     }
@@ -131,9 +129,9 @@ impl<S: BuildHasher> PrefixIndex<S> {
     }
 
     /// The block that holds `tokens` behind the prefix of `parent`.
-    fn child(&self, parent: u64, tokens: &Tokens) -> Option<i32> {
+    fn child(&self, parent: u64, tokens: &[u32]) -> Option<i32> {
         let is_it = |&block: &i32| {
-            self.node(block).is_some_and(|node| node.parent == parent && node.tokens == *tokens)
+            self.node(block).is_some_and(|node| node.parent == parent && *node.tokens == *tokens)
         };
         self.by_hash.find(self.hasher.hash_one((parent, tokens)), is_it).copied()
     }
@@ -148,11 +146,11 @@ impl<S: BuildHasher> PrefixIndex<S> {
     }
 
     /// Makes a node, in the place of one that leads elsewhere, and says its serial.
-    fn insert(&mut self, block: i32, parent: u64, tokens: Tokens) -> u64 {
+    fn insert(&mut self, block: i32, parent: u64, tokens: &[u32]) -> u64 {
         self.forget(block);
         self.clock += 1;
-        let (serial, hash) = (self.clock, self.hasher.hash_one((parent, &tokens)));
-        let node = Node { serial, parent, tokens, hash, unused_since: None };
+        let (serial, hash) = (self.clock, self.hasher.hash_one((parent, tokens)));
+        let node = Node { serial, parent, tokens: tokens.into(), hash, unused_since: None };
         self.nodes[block as usize] = Some(Box::new(node));
         let nodes = &self.nodes;
         let hash_of = |&block: &i32| nodes[block as usize].as_ref().map_or(0, |node| node.hash);
@@ -167,6 +165,8 @@ mod tests {
 
     use super::*;
 
+    const BLOCK_SIZE: usize = 64;
+
     /// Every hash is the same.
     #[derive(Default)]
     struct Colliding;
@@ -180,7 +180,7 @@ mod tests {
     }
 
     fn colliding(blocks: usize) -> PrefixIndex<BuildHasherDefault<Colliding>> {
-        PrefixIndex::with_hasher(blocks, BuildHasherDefault::default())
+        PrefixIndex::with_hasher(blocks, BLOCK_SIZE, BuildHasherDefault::default())
     }
 
     fn found<S: BuildHasher>(index: &PrefixIndex<S>, tokens: &[u32]) -> Vec<i32> {
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_block_that_is_not_full_is_left_out() {
-        let mut index = PrefixIndex::new(2);
+        let mut index = PrefixIndex::new(2, BLOCK_SIZE);
         let tokens = prefix(&[5, 6]);
         index.publish(&[0, 1], &tokens[..127]);
         assert_eq!(found(&index, &tokens), [0]);
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn who_is_first_is_found() {
-        let mut index = PrefixIndex::new(4);
+        let mut index = PrefixIndex::new(4, BLOCK_SIZE);
         index.publish(&[0], &prefix(&[1]));
         index.publish(&[2, 3], &prefix(&[1, 2]));
         assert_eq!(found(&index, &prefix(&[1, 2])), [0, 3]);
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn what_follows_an_evicted_block_is_not_found_through_its_successor() {
-        let mut index = PrefixIndex::new(3);
+        let mut index = PrefixIndex::new(3, BLOCK_SIZE);
         index.publish(&[0, 1], &prefix(&[1, 2]));
         assert!(index.retire(0));
         assert_eq!(index.evict(), Some(0));
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_revived_block_is_not_evicted() {
-        let mut index = PrefixIndex::new(3);
+        let mut index = PrefixIndex::new(3, BLOCK_SIZE);
         index.publish(&[0, 1, 2], &prefix(&[1, 2, 3]));
         assert!([2, 1, 0].iter().all(|&block| index.retire(block)));
         index.revive(2);

@@ -4,24 +4,30 @@ mod index;
 
 pub(super) use index::PrefixIndex;
 
-use super::layout::BLOCK_SIZE;
 use super::pool::BlockPool;
 use super::sequence::Sequence;
 use crate::error::{Error, Result};
 
 impl BlockPool {
-    /// A pool of `blocks` free blocks that finds published tokens again.
-    ///
-    /// A block that is [published](BlockPool::publish) stays cached when its last sequence lets it go, until the
-    /// pool has no other block left; then those go first that have been without a sequence for longest. A
-    /// cached block costs about 300 bytes on the host.
+    /// A pool of `blocks` free blocks of [`BLOCK_SIZE`](super::BLOCK_SIZE) tokens that finds published tokens again: as
+    /// [`indexing_prefixes`](BlockPool::indexing_prefixes).
     ///
     /// # Errors
     /// As for [`BlockPool::new`].
     pub fn with_prefix_index(blocks: usize) -> Result<Self> {
-        let mut pool = Self::new(blocks)?;
-        pool.index = Some(PrefixIndex::new(blocks));
-        Ok(pool)
+        Ok(Self::new(blocks)?.indexing_prefixes())
+    }
+
+    /// The same pool, which from now on finds published tokens again.
+    ///
+    /// A block that is [published](BlockPool::publish) stays cached when its last sequence lets it go, until the
+    /// pool has no other block left; then those go first that have been without a sequence for longest. A
+    /// cached block of 64 tokens costs about 300 bytes on the host.
+    #[must_use]
+    pub fn indexing_prefixes(mut self) -> Self {
+        let (blocks, block_size) = (self.capacity(), self.block_size);
+        self.index.get_or_insert_with(|| PrefixIndex::new(blocks, block_size));
+        self
     }
 
     /// Blocks that no sequence holds, but that published tokens are still found in.
@@ -35,7 +41,7 @@ impl BlockPool {
     ///
     /// The rows of these tokens must have been written, or must be before anything else reads them. A published
     /// block is never written again: a sequence that is truncated inside one and appended to gets a copy.
-    /// Does nothing without an index. The cost is one hash of 64 ids for every full block: publish when a block
+    /// Does nothing without an index. The cost is one hash of the ids of every full block: publish when a block
     /// has become full, not in every step.
     ///
     /// # Errors
@@ -51,10 +57,10 @@ impl BlockPool {
         Ok(())
     }
 
-    /// How many of the first `tokens` are cached: a multiple of 64, 0 without an index.
+    /// How many of the first `tokens` are cached: a multiple of the block size, 0 without an index.
     #[must_use]
     pub fn cached_tokens(&self, tokens: &[u32]) -> usize {
-        self.find(tokens).count() * BLOCK_SIZE
+        self.find(tokens).count() * self.block_size
     }
 
     /// A sequence of as many of the first `tokens` as are cached. [`admit`](BlockPool::admit) makes room for the
@@ -84,6 +90,6 @@ impl BlockPool {
         for &block in &blocks {
             self.hold(block);
         }
-        Sequence { len: blocks.len() * BLOCK_SIZE, blocks, ..self.sequence() }
+        Sequence { len: blocks.len() * self.block_size, blocks, ..self.sequence() }
     }
 }

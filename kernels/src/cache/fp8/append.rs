@@ -12,10 +12,9 @@ mod device {
     use crate::cache::abi::AppendParams;
     use crate::cache::fp8::format::{Format, ScaleType};
     use crate::cache::fp8::quantise::{Values, quantise, scales, unpack};
-    use crate::cache::fp8::scales::store_scales;
+    use crate::cache::fp8::scales::{first_scales, store_scales};
     use crate::cache::row::{self, HALF_ELEMENTS, Latent};
     use crate::cache::{WARPS, place, token};
-    use crate::decode::schedule::BLOCK_TOKENS;
     use crate::ptx::{global, special};
     use crate::tile::element::{Bf16, Element};
 
@@ -51,12 +50,12 @@ mod device {
             if let Some(turn) = turn {
                 pair = token::rotate(pair, turn);
             }
-            let token = position % BLOCK_TOKENS;
+            let token = params.pages.token(position);
             let power_of_two =
                 matches!(F::LAYOUT.scale, ScaleType::Ue8m0) || params.power_of_two_scales != 0;
             let scales = scales::<F>(values, power_of_two);
             let codes = quantise(values, scales);
-            store_scales::<F>(block, token, scales);
+            store_scales::<F>(first_scales::<F>(block, &params.pages), token, scales);
             let cached = block + u64::from(token * F::LAYOUT.token_stride);
             store_codes(cached, codes, width);
             row::store_pair(cached + u64::from(F::LAYOUT.rope), Bf16::pack(pair[0], pair[1]));

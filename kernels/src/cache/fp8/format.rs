@@ -9,17 +9,17 @@
 /// | 512–527 | 4 × f32: scale of elements 0–127, 128–255, 256–383, 384–511 |
 /// | 528–655 | rope part: 64 × bf16 |
 ///
-/// Token `t` of a block begins at `656 · t`; a block of 64 has 41,984 bytes.
+/// Token `t` of a block begins at `656 · t`; a block of `n` tokens has `656 · n` bytes, one of 64 41,984.
 ///
 /// # `Paged584`: 584 bytes a token, scales at the end of the block
-/// | bytes of a block | content |
+/// | bytes of a block of `n` tokens | content |
 /// |---|---|
 /// | `576 · t` + 0–447 | latent part of token `t`: 448 × e4m3 |
 /// | `576 · t` + 448–575 | rope part of token `t`: 64 × bf16 |
-/// | 36,864 + `8 · t` + 0–6 | 7 × ue8m0: scales of elements 0–63, 64–127, … 384–447 of token `t` |
-/// | 36,864 + `8 · t` + 7 | 0 |
+/// | `576 · n + 8 · t` + 0–6 | 7 × ue8m0: scales of elements 0–63, 64–127, … 384–447 of token `t` |
+/// | `576 · n + 8 · t` + 7 | 0 |
 ///
-/// A block of 64 has 37,376 bytes.
+/// A block has `584 · n` bytes, one of 64 tokens 37,376.
 ///
 /// # Numbers
 /// - e4m3: sign, 4 bits of exponent with bias 7, 3 of fraction. Exponent 0 is subnormal, ±448 (0x7e) the largest, 0x7f
@@ -64,12 +64,24 @@ pub struct Layout {
     pub token_stride: u32,
     /// Bytes from the beginning of a token to its rope part.
     pub rope: u32,
-    /// Bytes from the beginning of a block of 64 tokens to the scales of its first token.
-    pub scales: u32,
+    /// Bytes from the beginning of a token to its scales; `None` if they stand behind all tokens of the block.
+    pub scales_in_token: Option<u32>,
     /// Bytes from the scales of one token to those of the next.
     pub scale_stride: u32,
     /// Type of the scales.
     pub scale: ScaleType,
+}
+
+impl Layout {
+    /// Bytes from the beginning of a block of `block_size` tokens to the scales of its first token.
+    #[must_use]
+    #[inline(always)]
+    pub const fn scales(&self, block_size: u64) -> u64 {
+        match self.scales_in_token {
+            Some(offset) => offset as u64,
+            None => block_size * self.token_stride as u64,
+        }
+    }
 }
 
 /// Largest e4m3 number.
@@ -80,7 +92,6 @@ pub const LEAST_SCALE: f32 = f32::from_bits((127 - 80) << 23);
 
 /// Rope elements of a token, bf16.
 const ROPE_BYTES: u32 = 2 * crate::decode::dense::config::D_ROPE;
-const BLOCK_TOKENS: u32 = crate::decode::schedule::BLOCK_TOKENS;
 
 /// A format that kernels are compiled for.
 pub trait Format {
@@ -114,7 +125,7 @@ impl Fp8Format {
                 tile: 128,
                 token_stride: 656,
                 rope: 512 + 4 * 4,
-                scales: self.scales(BLOCK_TOKENS as u64) as u32,
+                scales_in_token: Some(512),
                 scale_stride: 656,
                 scale: ScaleType::F32,
             },
@@ -123,7 +134,7 @@ impl Fp8Format {
                 tile: 64,
                 token_stride: 448 + ROPE_BYTES,
                 rope: 448,
-                scales: self.scales(BLOCK_TOKENS as u64) as u32,
+                scales_in_token: None,
                 scale_stride: 8,
                 scale: ScaleType::Ue8m0,
             },
@@ -140,15 +151,6 @@ impl Fp8Format {
         }
     }
 
-    /// Bytes from the beginning of a block of `tokens` tokens to the scales of its first token.
-    #[must_use]
-    pub const fn scales(self, tokens: u64) -> u64 {
-        match self {
-            Self::Token656 => 512,
-            Self::Paged584 => tokens * (448 + ROPE_BYTES as u64),
-        }
-    }
-
     /// Bytes of a token, all its parts together.
     #[must_use]
     pub const fn bytes_per_token(self) -> u32 {
@@ -158,16 +160,16 @@ impl Fp8Format {
         }
     }
 
-    /// Bytes of a block.
+    /// Bytes of a block of `block_size` tokens.
     #[must_use]
-    pub const fn bytes_per_block(self) -> u32 {
-        BLOCK_TOKENS * self.bytes_per_token()
+    pub const fn bytes_per_block(self, block_size: u32) -> u32 {
+        block_size * self.bytes_per_token()
     }
 }
 
 const _: () = {
     let (row, paged) = (Token656::LAYOUT, Paged584::LAYOUT);
     assert!(row.rope + ROPE_BYTES == Fp8Format::Token656.bytes_per_token());
-    assert!(paged.scales + BLOCK_TOKENS * 8 == Fp8Format::Paged584.bytes_per_block());
+    assert!(paged.scales(64) + 64 * 8 == Fp8Format::Paged584.bytes_per_block(64) as u64);
     assert!(row.latent.is_multiple_of(row.tile) && paged.latent.is_multiple_of(paged.tile));
 };

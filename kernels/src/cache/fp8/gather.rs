@@ -7,10 +7,9 @@ pub use device::run;
 mod device {
     use crate::cache::abi::GatherParams;
     use crate::cache::fp8::format::Format;
-    use crate::cache::fp8::scales::load_scale;
+    use crate::cache::fp8::scales::{first_scales, load_scale};
     use crate::cache::row::{self, HALF_ELEMENTS};
     use crate::cache::{WARPS, place};
-    use crate::decode::schedule::BLOCK_TOKENS;
     use crate::ptx::{global, math, special};
     use crate::tile::element::{Bf16, Element};
 
@@ -29,12 +28,13 @@ mod device {
         unsafe {
             let Some((request, position)) = place::gathered(params, index) else { return };
             let Some(block) = params.pages.block(request, position) else { return };
-            let token = position % BLOCK_TOKENS;
+            let token = params.pages.token(position);
             let cached = block + u64::from(token * F::LAYOUT.token_stride);
             let pair = row::load_pair(cached + u64::from(F::LAYOUT.rope));
-            let low = load_half::<E, F>(block, token, 0);
-            let high =
-                if row::has_share(1, width) { load_half::<E, F>(block, token, 1) } else { [0; 4] };
+            let scales = first_scales::<F>(block, &params.pages);
+            let half = |half| load_half::<E, F>(block, scales, token, half);
+            let low = half(0);
+            let high = if row::has_share(1, width) { half(1) } else { [0; 4] };
             let out = params.out + 2 * u64::from(index) * params.out_stride;
             row::store_latent(out, [low, high], width);
             let [x, y] = Bf16::unpack(pair);
@@ -42,14 +42,19 @@ mod device {
         }
     }
 
-    /// Half `half` of the lane's share of a token, dequantised.
+    /// Half `half` of the lane's share of a token, dequantised. The first scales of the block are at `scales`.
     #[inline(always)]
-    unsafe fn load_half<E: Element, F: Format>(block: u64, token: u32, half: u32) -> [u32; 4] {
+    unsafe fn load_half<E: Element, F: Format>(
+        block: u64,
+        scales: u64,
+        token: u32,
+        half: u32,
+    ) -> [u32; 4] {
         let first = token * F::LAYOUT.token_stride + half * HALF_ELEMENTS + 8 * special::lane();
         // SAFETY: the caller's promise.
         let (codes, scale) = unsafe {
             let codes = global::load_u32x2((block + u64::from(first)) as *const u32);
-            (codes, load_scale::<F>(block, token, half))
+            (codes, load_scale::<F>(scales, token, half))
         };
         let [a, b, c, d] = math::unpack_e4m3(codes[0]);
         let [e, f, g, h] = math::unpack_e4m3(codes[1]);

@@ -1,17 +1,24 @@
 //! The scales of a token in memory.
 
 use super::format::{Format, ScaleType};
+use crate::cache::abi::Pages;
 use crate::cache::row::HALF_ELEMENTS;
 use crate::ptx::{global, special, warp};
 
-/// Stores the scales of token `token` of the block at `block`: each lane has those of its two halves. All lanes call
-/// it, converged.
+/// Address of the scales of the first token of the block at `block`.
+#[inline(always)]
+pub fn first_scales<F: Format>(block: u64, pages: &Pages) -> u64 {
+    block + F::LAYOUT.scales(u64::from(pages.block_size))
+}
+
+/// Stores the scales of token `token` of a block whose first are at `first`: each lane has those of its two halves. All
+/// lanes call it, converged.
 ///
 /// # Safety
 /// The block is a writable one of the format.
 #[inline(always)]
-pub unsafe fn store_scales<F: Format>(block: u64, token: u32, scales: [f32; 2]) {
-    let address = address::<F>(block, token);
+pub unsafe fn store_scales<F: Format>(first: u64, token: u32, scales: [f32; 2]) {
+    let address = address::<F>(first, token);
     let (lane, lanes_per_tile) = (special::lane(), F::LAYOUT.tile / 8);
     let first_of_tile = lane.is_multiple_of(lanes_per_tile);
     // SAFETY: the caller's promise.
@@ -41,13 +48,13 @@ pub unsafe fn store_scales<F: Format>(block: u64, token: u32, scales: [f32; 2]) 
     }
 }
 
-/// The scale of half `half` of the lane's share of a token.
+/// The scale of half `half` of the lane's share of token `token` of a block whose first scales are at `first`.
 ///
 /// # Safety
 /// The block is a readable one of the format, and the lane has a share in that half.
 #[inline(always)]
-pub unsafe fn load_scale<F: Format>(block: u64, token: u32, half: u32) -> f32 {
-    let address = address::<F>(block, token);
+pub unsafe fn load_scale<F: Format>(first: u64, token: u32, half: u32) -> f32 {
+    let address = address::<F>(first, token);
     let tile_of_half = 8 * special::lane() / F::LAYOUT.tile;
     // SAFETY: the caller's promise.
     unsafe {
@@ -67,8 +74,8 @@ pub unsafe fn load_scale<F: Format>(block: u64, token: u32, half: u32) -> f32 {
 
 /// Address of the first scale of a token.
 #[inline(always)]
-fn address<F: Format>(block: u64, token: u32) -> u64 {
-    block + u64::from(F::LAYOUT.scales + token * F::LAYOUT.scale_stride)
+fn address<F: Format>(first: u64, token: u32) -> u64 {
+    first + u64::from(token * F::LAYOUT.scale_stride)
 }
 
 #[inline(always)]

@@ -4,7 +4,7 @@
 //! | map | dimensions, innermost first | box | swizzle |
 //! |---|---|---|---|
 //! | `q` | 576, rows, groups, batch (as packed by [`crate::abi::Rows`]) | 64 × 64 × 1 × 1 | 128 B |
-//! | `kv` | 576, 64, KV heads, blocks | 64 × 64 × 1 × 1 | 128 B |
+//! | `kv` | 576, block size, KV heads, blocks | 64 × min(block size, 64) × 1 × 1 | 128 B |
 //!
 //! # Roles
 //! | threads | role |
@@ -17,7 +17,7 @@
 use crate::decode::merge::{Desk, SCRATCH_BYTES, TASK_BYTES};
 use crate::tile::swizzle::TILE_BYTES;
 
-/// Query rows of a CTA, and tokens of a block.
+/// Query rows of a CTA, and tokens of a K block.
 pub const TILE: u32 = 64;
 /// Dimensions of the compressed part of a cached token; also of the output.
 pub const D_LATENT: u32 = 512;

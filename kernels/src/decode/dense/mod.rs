@@ -42,19 +42,19 @@ pub use device::run;
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod device {
+    use super::barriers;
     use super::blocks::{Blocks, Consecutive};
     use super::config::*;
     use super::left::Left;
-    use super::producer::Elements;
+    use super::producer::{Elements, Stages};
     use super::right::Right;
-    use super::{barriers, producer};
     use crate::abi::DenseDecodeParams;
     use crate::attention::epilogue;
     use crate::attention::limits::Limits;
     use crate::attention::rows::Tile;
     use crate::attention::sink::Sinks;
-    use crate::decode::merge;
     use crate::decode::walk::Cached;
+    use crate::decode::{merge, producer};
     use crate::ptx::tma::TensorMapAddress;
     use crate::ptx::wgmma::Acc256;
     use crate::ptx::{registers, shared, special};
@@ -87,7 +87,8 @@ mod device {
             } else {
                 registers::decrease::<PRODUCER_REGISTERS>();
                 if warp == PRODUCER_WARP {
-                    producer::run::<L, _>(q, &Elements(kv), params, &tile, part, shared);
+                    let stages = Stages::new(Elements(kv));
+                    producer::run::<L, _>(q, stages, params, &tile, part, shared);
                 } else {
                     let (index, requests) = (warp - PRODUCER_WARP - 1, Cached::<L>::new(params));
                     merge::clear_empty_requests::<E, _>(&requests, &tile, part, index);

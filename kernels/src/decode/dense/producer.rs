@@ -1,17 +1,17 @@
-//! The producer warp: follows the schedule, brings Q and K from global memory into shared memory as soon as there
-//! is room, and tells the other warps what they are.
+//! K blocks into the ring, in two units: the left tiles, which are free before the rest, and the right ones.
 
 use super::barriers::Ring;
 use super::config::*;
-use crate::abi::DenseDecodeParams;
-use crate::attention::limits::Limits;
-use crate::attention::rows::Tile;
+use crate::decode::block_table::{Boxes, KBox};
 use crate::decode::header::Header;
-use crate::decode::walk::{Cached, Walk};
-use crate::decode::{block_table, merge, tail};
+use crate::decode::merge::Desk;
+use crate::decode::producer::{Places, Query};
 use crate::ptx::tma::{self, TensorMapAddress};
-use crate::ptx::{mbarrier, special, warp};
-use crate::tile::swizzle::TILE_BYTES;
+use crate::ptx::{mbarrier, special};
+use crate::tile::swizzle::{ROW_BYTES, TILE_BYTES};
+
+/// Where Q goes.
+pub const QUERY: Query = Query { tiles: Q, full: Q_FULL, empty: Q_EMPTY };
 
 /// How K blocks come into the ring: in two units, each counted on a barrier of its own.
 pub trait Source {
@@ -23,17 +23,17 @@ pub trait Source {
     /// Brings what describes the cache to where copies look for it.
     fn prefetch(&self);
 
-    /// Issues the copies of the left unit, counted on the barrier `landed`. `at` is KV head and block id.
+    /// Issues the copies of a box of the left unit, counted on the barrier `landed`.
     ///
     /// # Safety
     /// One thread calls it; the left tiles of the ring's current block are free, and `landed` expects the unit.
-    unsafe fn load_left(&self, at: [u32; 2], ring: &Ring, shared: u32, landed: u32);
+    unsafe fn load_left(&self, kv_head: u32, at: KBox, ring: &Ring, shared: u32, landed: u32);
 
     /// The same of the right unit.
     ///
     /// # Safety
     /// As for the left unit.
-    unsafe fn load_right(&self, at: [u32; 2], ring: &Ring, shared: u32, landed: u32);
+    unsafe fn load_right(&self, kv_head: u32, at: KBox, ring: &Ring, shared: u32, landed: u32);
 }
 
 /// What is loaded as one.
@@ -57,139 +57,96 @@ impl Source for Elements {
     }
 
     #[inline(always)]
-    unsafe fn load_left(&self, at: [u32; 2], ring: &Ring, shared: u32, landed: u32) {
+    unsafe fn load_left(&self, kv_head: u32, at: KBox, ring: &Ring, shared: u32, landed: u32) {
         // SAFETY: the caller's promise.
-        unsafe { load_tiles(self.0, at, ring, shared, landed, 0, LEFT_TILES) };
+        unsafe { self.load(0, LEFT_TILES, kv_head, at, ring.tile(shared, 0), landed) };
     }
 
     #[inline(always)]
-    unsafe fn load_right(&self, at: [u32; 2], ring: &Ring, shared: u32, landed: u32) {
+    unsafe fn load_right(&self, kv_head: u32, at: KBox, ring: &Ring, shared: u32, landed: u32) {
+        let to = ring.tile(shared, LEFT_TILES);
         // SAFETY: the caller's promise.
-        unsafe { load_tiles(self.0, at, ring, shared, landed, LEFT_TILES, QK_TILES) };
+        unsafe { self.load(LEFT_TILES, QK_TILES, kv_head, at, to, landed) };
     }
 }
 
-/// Runs the producer.
-///
-/// # Safety
-/// One converged warp calls it; the maps and `params` are valid for the launch.
-#[inline(always)]
-pub unsafe fn run<L: Limits, S: Source>(
-    q: TensorMapAddress,
-    kv: &S,
-    params: &DenseDecodeParams,
-    tile: &Tile,
-    part: u32,
-    shared: u32,
-) {
-    tma::prefetch(q);
-    kv.prefetch();
-    block_table::prefetch(params);
-    let mut ring = Ring::new();
-    let mut q_parity = 0;
-    // SAFETY: the warp is converged; parities follow the same order of blocks as the consumers'.
-    unsafe {
-        let mut walk = Walk::new(Cached::<L>::new(params), part);
-        let to_merge = walk.clone();
-        while let Some(piece) = walk.next() {
-            mbarrier::wait(shared + Q_EMPTY, q_parity ^ 1);
-            q_parity ^= 1;
-            if special::lane() == 0 {
-                load_q(q, tile, piece.request, QK_TILES, shared);
-            }
-            let mut block = piece.blocks.start;
-            let mut ids = 0;
-            while block < piece.blocks.end {
-                let offset = (block - piece.blocks.start) % 32;
-                if offset == 0 {
-                    ids = block_table::next_ids(params, &piece, block);
-                }
-                let id = warp::broadcast(ids, offset);
-                let is_last = block + 1 == piece.blocks.end;
-                let tokens = piece.length - (block * TILE) as i32;
-                let hidden = tail::hidden::<L>(params, tokens);
-                let header = Header::new(tokens, piece.request, piece.slot, is_last).hiding(hidden);
-                load_block(kv, [tile.kv_head(), id], &header, &ring, shared);
-                ring.advance();
-                block += 1;
-            }
-        }
-        announce_end::<S>(&ring, shared);
-        merge::hand_out(params, tile, to_merge, DESK.at(shared));
-    }
-}
-
-/// Issues the boxes of Q, one for each of so many tiles.
-///
-/// # Safety
-/// One thread calls it; Q is empty.
-#[inline(always)]
-pub unsafe fn load_q(q: TensorMapAddress, tile: &Tile, request: u32, tiles: u32, shared: u32) {
-    // SAFETY: Q is empty; the barrier expects exactly these boxes.
-    unsafe {
-        mbarrier::arrive_expect(shared + Q_FULL, tiles * TILE_BYTES);
-        let mut i = 0;
-        while i < tiles {
-            let coordinates = [i * TILE, tile.first_row, tile.group, request];
-            tma::load_4d(q, shared + Q + i * TILE_BYTES, shared + Q_FULL, coordinates);
-            i += 1;
+impl Elements {
+    /// Issues the copies of a box of the tiles from `first` to `end`, which lie from `to` on.
+    #[inline(always)]
+    unsafe fn load(&self, first: u32, end: u32, kv_head: u32, at: KBox, to: u32, landed: u32) {
+        let KBox { id, token, row } = at;
+        let mut to = to + row * ROW_BYTES;
+        let mut tile = first;
+        while tile < end {
+            // SAFETY: the caller's promise.
+            unsafe { tma::load_4d(self.0, to, landed, [tile * TILE, token, kv_head, id]) };
+            to += TILE_BYTES;
+            tile += 1;
         }
     }
 }
 
-/// Issues a K block in two units, each with its header when its place in the ring is free. `at` is KV head and
-/// block id.
-#[inline(always)]
-unsafe fn load_block<S: Source>(kv: &S, at: [u32; 2], header: &Header, ring: &Ring, shared: u32) {
-    // SAFETY: the waits make sure that the tiles are free; the barriers expect exactly these boxes.
-    unsafe {
-        mbarrier::wait(ring.barrier(shared, LEFT_EMPTY), ring.parity ^ 1);
-        if special::lane() == 0 {
+/// The ring, filled from `source`.
+pub struct Stages<S> {
+    source: S,
+    ring: Ring,
+}
+
+impl<S> Stages<S> {
+    /// Before the first K block.
+    #[inline(always)]
+    pub const fn new(source: S) -> Self {
+        Self { source, ring: Ring::new() }
+    }
+}
+
+impl<S: Source> Places for Stages<S> {
+    const Q: Query = QUERY;
+    const DESK: Desk = DESK;
+
+    #[inline(always)]
+    fn prefetch(&self) {
+        self.source.prefetch();
+    }
+
+    /// In two units, each with its header when its place in the ring is free.
+    #[inline(always)]
+    unsafe fn load(&mut self, kv_head: u32, boxes: &Boxes, header: &Header, shared: u32) {
+        let Self { source, ring } = self;
+        // SAFETY: the waits make sure that the tiles are free; the barriers expect exactly these boxes.
+        unsafe {
+            mbarrier::wait(ring.barrier(shared, LEFT_EMPTY), ring.parity ^ 1);
             let landed = ring.barrier(shared, S::LEFT.landed);
-            header.store(ring.header(shared, LEFT_HEADERS));
-            mbarrier::arrive_expect(landed, S::LEFT.bytes);
-            kv.load_left(at, ring, shared, landed);
-        }
-        mbarrier::wait(ring.barrier(shared, RIGHT_EMPTY), ring.parity ^ 1);
-        if special::lane() == 0 {
+            if special::lane() == 0 {
+                header.store(ring.header(shared, LEFT_HEADERS));
+                mbarrier::arrive_expect(landed, S::LEFT.bytes);
+            }
+            boxes.for_each(|at| source.load_left(kv_head, at, ring, shared, landed));
+            mbarrier::wait(ring.barrier(shared, RIGHT_EMPTY), ring.parity ^ 1);
             let landed = ring.barrier(shared, S::RIGHT.landed);
-            header.store(ring.header(shared, RIGHT_HEADERS));
-            mbarrier::arrive_expect(landed, S::RIGHT.bytes);
-            kv.load_right(at, ring, shared, landed);
+            if special::lane() == 0 {
+                header.store(ring.header(shared, RIGHT_HEADERS));
+                mbarrier::arrive_expect(landed, S::RIGHT.bytes);
+            }
+            boxes.for_each(|at| source.load_right(kv_head, at, ring, shared, landed));
         }
+        ring.advance();
     }
-}
 
-/// Tells both warpgroups that no block follows.
-#[inline(always)]
-unsafe fn announce_end<S: Source>(ring: &Ring, shared: u32) {
-    // SAFETY: as for `load_block`; nothing is copied. When the right warpgroup has multiplied a block, the left has
-    // read its header long since.
-    unsafe {
-        mbarrier::wait(ring.barrier(shared, RIGHT_EMPTY), ring.parity ^ 1);
-        if special::lane() == 0 {
-            Header::end().store(ring.header(shared, LEFT_HEADERS));
-            mbarrier::arrive(ring.barrier(shared, S::LEFT.landed));
-            Header::end().store(ring.header(shared, RIGHT_HEADERS));
-            mbarrier::arrive(ring.barrier(shared, S::RIGHT.landed));
+    /// Tells both warpgroups.
+    #[inline(always)]
+    unsafe fn announce_end(&self, shared: u32) {
+        let ring = &self.ring;
+        // SAFETY: as for `load`; nothing is copied. When the right warpgroup has multiplied a block, the left has
+        // read its header long since.
+        unsafe {
+            mbarrier::wait(ring.barrier(shared, RIGHT_EMPTY), ring.parity ^ 1);
+            if special::lane() == 0 {
+                Header::end().store(ring.header(shared, LEFT_HEADERS));
+                mbarrier::arrive(ring.barrier(shared, S::LEFT.landed));
+                Header::end().store(ring.header(shared, RIGHT_HEADERS));
+                mbarrier::arrive(ring.barrier(shared, S::RIGHT.landed));
+            }
         }
-    }
-}
-
-#[inline(always)]
-unsafe fn load_tiles(
-    kv: TensorMapAddress,
-    [kv_head, id]: [u32; 2],
-    ring: &Ring,
-    shared: u32,
-    full: u32,
-    first: u32,
-    end: u32,
-) {
-    let mut i = first;
-    while i < end {
-        // SAFETY: the caller's promise.
-        unsafe { tma::load_4d(kv, ring.tile(shared, i), full, [i * TILE, 0, kv_head, id]) };
-        i += 1;
     }
 }

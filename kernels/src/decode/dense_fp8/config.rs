@@ -7,9 +7,11 @@
 //! | map | dimensions, innermost first | box | swizzle |
 //! |---|---|---|---|
 //! | `q` | as for the dense kernel | | |
-//! | `codes` | u8: 512, 64, 1, blocks; from byte 0 of a token | 256 × 64 × 1 × 1 | none |
-//! | `scales` | u8: 16, 64, 1, blocks; from byte 512 | 16 × 64 × 1 × 1 | none |
-//! | `rope` | 16 bits: 64, 64, 1, blocks; from byte 528 | 64 × 64 × 1 × 1 | 128 B |
+//! | `codes` | u8: 512, block size, 1, blocks; from byte 0 of a token | 256 × n × 1 × 1 | none |
+//! | `scales` | u8: 16, block size, 1, blocks; from byte 512 | 16 × n × 1 × 1 | none |
+//! | `rope` | 16 bits: 64, block size, 1, blocks; from byte 528 | 64 × n × 1 × 1 | 128 B |
+//!
+//! n = min(block size, 64).
 //!
 //! # Roles
 //! | threads | role |
@@ -82,6 +84,6 @@ const _: () = assert!(
 const _: () = assert!(2 * CODE_BYTES == dense::LEFT_BYTES, "codes fill half of their tiles");
 const _: () = {
     let layout = crate::cache::fp8::Fp8Format::Token656.layout();
-    assert!(layout.scales == SCALES_OFFSET && layout.rope == ROPE_OFFSET);
+    assert!(layout.scales(TILE as u64) == SCALES_OFFSET as u64 && layout.rope == ROPE_OFFSET);
     assert!(layout.tile == GROUP_CODES && layout.latent == 2 * UNIT_CODES);
 };

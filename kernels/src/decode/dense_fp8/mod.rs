@@ -39,9 +39,10 @@ mod device {
     use crate::attention::sink::Sinks;
     use crate::decode::dense::blocks::Consecutive;
     use crate::decode::dense::config::{DESK, PRODUCER_WARP, STAGES};
-    use crate::decode::dense::{barriers, multiply, producer};
-    use crate::decode::merge;
+    use crate::decode::dense::producer::Stages;
+    use crate::decode::dense::{barriers, multiply};
     use crate::decode::walk::Cached;
+    use crate::decode::{merge, producer};
     use crate::ptx::tma::TensorMapAddress;
     use crate::ptx::{mbarrier, registers, shared, special};
     use crate::tile::element::Element;
@@ -53,7 +54,7 @@ mod device {
     #[inline(always)]
     pub unsafe fn run<E: Element, L: Limits>(
         q: TensorMapAddress,
-        kv: &Codes,
+        kv: Codes,
         params: &DenseDecodeParams,
     ) {
         let shared = shared::base();
@@ -73,7 +74,7 @@ mod device {
             } else {
                 registers::decrease::<CONVERTER_REGISTERS>();
                 if warp == PRODUCER_WARP {
-                    producer::run::<L, _>(q, kv, params, &tile, part, shared);
+                    producer::run::<L, _>(q, Stages::new(kv), params, &tile, part, shared);
                 } else {
                     // While the first codes are on their way.
                     let (index, requests) = (warp - CONVERTER_WARP, Cached::<L>::new(params));

@@ -1,11 +1,12 @@
 //! K blocks of an FP8 cache, as the producer loads them.
 
 use super::config::*;
+use crate::decode::block_table::KBox;
 use crate::decode::dense::barriers::Ring;
 use crate::decode::dense::config::{LEFT_TILES, QK_TILES};
 use crate::decode::dense::producer::{Source, Unit};
 use crate::ptx::tma::{self, TensorMapAddress};
-use crate::tile::swizzle::TILE_BYTES;
+use crate::tile::swizzle::{ROW_BYTES, TILE_BYTES};
 
 /// The maps of a cache, as `config` describes them.
 pub struct Codes {
@@ -29,22 +30,27 @@ impl Source for Codes {
     }
 
     #[inline(always)]
-    unsafe fn load_left(&self, [head, id]: [u32; 2], ring: &Ring, shared: u32, landed: u32) {
+    unsafe fn load_left(&self, kv_head: u32, at: KBox, ring: &Ring, shared: u32, landed: u32) {
+        let KBox { id, token, row } = at;
+        let (scales, codes) = (scales(ring, shared), codes(ring, shared, 0));
         // SAFETY: the caller's promise. The scales of the block before are no longer needed: the left tiles are free
         // when its scores are there, for which the converter has done all of it.
         unsafe {
-            tma::load_4d(self.scales, scales(ring, shared), landed, [0, 0, head, id]);
-            tma::load_4d(self.codes, codes(ring, shared, 0), landed, [0, 0, head, id]);
+            let to = scales + row * TOKEN_SCALE_BYTES;
+            tma::load_4d(self.scales, to, landed, [0, token, kv_head, id]);
+            tma::load_4d(self.codes, codes + row * UNIT_CODES, landed, [0, token, kv_head, id]);
         }
     }
 
     #[inline(always)]
-    unsafe fn load_right(&self, [head, id]: [u32; 2], ring: &Ring, shared: u32, landed: u32) {
-        let rope = ring.tile(shared, QK_TILES - 1);
+    unsafe fn load_right(&self, kv_head: u32, at: KBox, ring: &Ring, shared: u32, landed: u32) {
+        let KBox { id, token, row } = at;
+        let (codes, rope) = (codes(ring, shared, 1), ring.tile(shared, QK_TILES - 1));
         // SAFETY: the caller's promise.
         unsafe {
-            tma::load_4d(self.codes, codes(ring, shared, 1), landed, [UNIT_CODES, 0, head, id]);
-            tma::load_4d(self.rope, rope, landed, [0, 0, head, id]);
+            let to = codes + row * UNIT_CODES;
+            tma::load_4d(self.codes, to, landed, [UNIT_CODES, token, kv_head, id]);
+            tma::load_4d(self.rope, rope + row * ROW_BYTES, landed, [0, token, kv_head, id]);
         }
     }
 }

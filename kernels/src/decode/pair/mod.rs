@@ -43,10 +43,11 @@ pub use device::run;
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod device {
+    use super::barriers;
     use super::config::*;
     use super::other::Other;
     use super::own::Own;
-    use super::{barriers, producer};
+    use super::producer::Places;
     use crate::abi::DenseDecodeParams;
     use crate::attention::epilogue;
     use crate::attention::limits::Limits;
@@ -55,8 +56,8 @@ mod device {
     use crate::decode::dense::config::{
         CONSUMER_REGISTERS, PRODUCER_REGISTERS, PRODUCER_WARP, RIGHT_WARP,
     };
-    use crate::decode::merge;
     use crate::decode::walk::Cached;
+    use crate::decode::{merge, producer};
     use crate::ptx::tma::TensorMapAddress;
     use crate::ptx::wgmma::Acc256;
     use crate::ptx::{cluster, registers, shared, special};
@@ -88,7 +89,7 @@ mod device {
             } else {
                 registers::decrease::<PRODUCER_REGISTERS>();
                 if warp == PRODUCER_WARP {
-                    producer::run::<L>(q, kv, params, &tile, part, shared);
+                    producer::run::<L, _>(q, Places::new(kv), params, &tile, part, shared);
                 } else {
                     let (index, requests) = (warp - PRODUCER_WARP - 1, Cached::<L>::new(params));
                     merge::clear_empty_requests::<E, _>(&requests, &tile, part, index);

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::abi::DenseDecodeParams;
-use crate::decode::schedule::{self, BLOCK_TOKENS};
+use crate::decode::schedule::{self, K_BLOCK};
 
 /// Parameters of the sparse kernels. A query token with its lists of indices is what a request is to the dense kernels:
 /// `q [tokens, h_q, d_qk]`, `out [tokens, h_q, 512]`, `lse [tokens, h_q]`.
@@ -60,7 +60,7 @@ pub struct List {
 #[must_use]
 #[inline(always)]
 pub const fn listed_tokens(length: u32, extra: u32) -> i32 {
-    let before = if extra == 0 { length } else { schedule::blocks(length as i32) * BLOCK_TOKENS };
+    let before = if extra == 0 { length } else { schedule::blocks(length as i32) * K_BLOCK };
     (before + extra) as i32
 }
 

@@ -11,10 +11,11 @@ use super::work::{Pieces, Work};
 use crate::attention::rows::Tile;
 use crate::decode::dense::barriers::Ring;
 use crate::decode::dense::config::{
-    DESK, LEFT_FULL, LEFT_HEADERS, Q_EMPTY, RIGHT_EMPTY, RIGHT_FULL, RIGHT_HEADERS,
+    DESK, LEFT_FULL, LEFT_HEADERS, RIGHT_EMPTY, RIGHT_FULL, RIGHT_HEADERS,
 };
-use crate::decode::dense::producer::load_q;
+use crate::decode::dense::producer::QUERY;
 use crate::decode::header::Header;
+use crate::decode::producer::load_q;
 use crate::decode::walk::Piece;
 use crate::ptx::tma::{self, TensorMapAddress};
 use crate::ptx::{fence, mbarrier, shared as memory, special, warp};
@@ -45,10 +46,10 @@ pub unsafe fn run<W: Work, const D_QK: u32>(
         let mut next = announce_next(&mut orders, &mut pieces, params, shared);
         while let Some((piece, counts)) = next {
             next = announce_next(&mut orders, &mut pieces, params, shared);
-            mbarrier::wait(shared + Q_EMPTY, q_parity ^ 1);
+            mbarrier::wait(shared + QUERY.empty, q_parity ^ 1);
             q_parity ^= 1;
             if special::lane() == 0 {
-                load_q(q, tile, piece.request, tiles(D_QK), shared);
+                load_q(q, &QUERY, tiles(D_QK), tile, piece.request, shared);
             }
             let lists = Lists::new(params, piece.request, counts);
             let mut block = piece.blocks.start;

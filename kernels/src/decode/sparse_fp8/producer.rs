@@ -7,10 +7,11 @@ use super::rows::Rows;
 use crate::attention::rows::Tile;
 use crate::decode::dense::barriers::Ring;
 use crate::decode::dense::config::{
-    DESK, LEFT_EMPTY, LEFT_HEADERS, LEFT_TILES, Q_EMPTY, RIGHT_EMPTY, RIGHT_HEADERS,
+    DESK, LEFT_EMPTY, LEFT_HEADERS, LEFT_TILES, RIGHT_EMPTY, RIGHT_HEADERS,
 };
-use crate::decode::dense::producer::load_q;
+use crate::decode::dense::producer::QUERY;
 use crate::decode::header::Header;
+use crate::decode::producer::load_q;
 use crate::decode::sparse::abi::SparseParams;
 use crate::decode::sparse::lists::{self, Lists};
 use crate::decode::sparse::{Decode, Work};
@@ -41,10 +42,10 @@ pub unsafe fn run<F: Codes>(
             let lists = Lists::new(params, piece.request, counts);
             let mut block = piece.blocks.start;
             let mut indices = indices(&lists, block);
-            mbarrier::wait(shared + Q_EMPTY, q_parity ^ 1);
+            mbarrier::wait(shared + QUERY.empty, q_parity ^ 1);
             q_parity ^= 1;
             if special::lane() == 0 {
-                load_q(q, tile, piece.request, F::TILES, shared);
+                load_q(q, &QUERY, F::TILES, tile, piece.request, shared);
             }
             while block < piece.blocks.end {
                 let rows = Rows::new::<F>(&lists.section(block), indices);

@@ -163,7 +163,7 @@ impl Rows {
         let place = u64::from(self.places[HALF]);
         let Layout { token_stride, scale_stride, .. } = F::LAYOUT;
         let block = self.own::<HALF>() - place * u64::from(token_stride);
-        block + F::FORMAT.scales(u64::from(self.block_size)) + place * u64::from(scale_stride)
+        block + F::LAYOUT.scales(u64::from(self.block_size)) + place * u64::from(scale_stride)
     }
 
     /// Address of token `token + further` of the half, which is another lane's perhaps, and bytes of every 16 to copy. All

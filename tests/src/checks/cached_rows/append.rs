@@ -31,7 +31,10 @@ fn shapes() -> Vec<Shape> {
         Shape { requests: ragged.clone(), gaps: true, ..f16 },
         Shape { requests: ragged.clone(), normalise: false, rotate: false, ..base.clone() },
         Shape { requests: ragged.clone(), normalise: false, ..base.clone() },
-        Shape { requests: ragged, rotate: false, ..base.clone() },
+        Shape { requests: ragged.clone(), rotate: false, ..base.clone() },
+        Shape { requests: ragged.clone(), block_size: 16, ..base.clone() },
+        Shape { requests: ragged.clone(), block_size: 32, gaps: true, ..base.clone() },
+        Shape { requests: ragged, block_size: 128, ..base.clone() },
         Shape { requests: many, ..base.clone() },
         // Of the first request, only the last two rows have a position.
         Shape { requests: vec![(4, 2), (4, 66)], ragged: false, ..base.clone() },
@@ -50,6 +53,7 @@ pub fn rows_of_a_plan(session: &mut Session) -> Result<()> {
         max_batch: 5,
         max_blocks_per_sequence: step.columns + 3,
         max_s_q: 2,
+        block_size: oxmla::BLOCK_SIZE,
         blocks_in_cache: step.cache.shape()[0],
     };
     let stream = session.stream().as_ref();

@@ -28,6 +28,8 @@ pub struct Shape {
     pub rotate: bool,
     /// Whether the cache has gaps between rows and between blocks.
     pub gaps: bool,
+    /// Tokens of a block.
+    pub block_size: usize,
 }
 
 impl Default for Shape {
@@ -39,6 +41,7 @@ impl Default for Shape {
             normalise: true,
             rotate: true,
             gaps: false,
+            block_size: BLOCK,
         }
     }
 }
@@ -77,8 +80,9 @@ impl Step {
         let rotations: Vec<f32> =
             (0..POSITIONS * ROPE_PAIRS * 2).map(|_| random.normal() as f32).collect();
 
+        let size = shape.block_size;
         let held: Vec<_> =
-            shape.requests.iter().map(|&(_, length)| (length as usize).div_ceil(BLOCK)).collect();
+            shape.requests.iter().map(|&(_, length)| (length as usize).div_ceil(size)).collect();
         let columns = held.iter().copied().max().unwrap_or(0).max(1);
         let blocks = held.iter().sum::<usize>() + SPARE_BLOCKS;
         let mut ids: Vec<i32> = (0..blocks as i32).collect();
@@ -92,8 +96,8 @@ impl Step {
         for (new, _) in &shape.requests {
             offsets.push(offsets[offsets.len() - 1] + *new as i32);
         }
-        let cache = [blocks, BLOCK, 1, D_K];
-        let strides = [BLOCK * ROW + 16, ROW, ROW, 1];
+        let cache = [blocks, size, 1, D_K];
+        let strides = [size * ROW + 16, ROW, ROW, 1];
         let layout =
             if shape.gaps { Layout { shape: cache, strides } } else { Layout::packed(cache) };
         Ok(Self {
@@ -148,22 +152,26 @@ impl Step {
     /// Compares the cache: new rows with f64, everything else with what it was.
     pub fn verify(&self) -> Result<()> {
         let cache = self.cache.snapshot()?;
-        let blocks = self.cache.shape()[0];
-        let mut written = vec![false; blocks * BLOCK];
+        let (blocks, size) = (self.cache.shape()[0], self.shape.block_size);
+        let mut written = vec![false; blocks * size];
         let mut row = 0;
         for (request, &(new, length)) in self.shape.requests.iter().enumerate() {
             for place in 0..new {
                 let position = length as i64 - (new - place) as i64;
                 if let Ok(position) = usize::try_from(position) {
-                    let id = self.table[request * self.columns + position / BLOCK] as usize;
-                    written[id * BLOCK + position % BLOCK] = true;
-                    self.compare(cache.row([id, position % BLOCK, 0, 0]), row, position)?;
+                    let id = self.table[request * self.columns + position / size] as usize;
+                    written[id * size + position % size] = true;
+                    self.compare(cache.row([id, position % size, 0, 0]), row, position)?;
                 }
                 row += 1;
             }
         }
         for slot in (0..written.len()).filter(|&slot| !written[slot]) {
-            ensure!(is_untouched(&cache, slot), "{:?}: slot {slot} was written", self.shape);
+            ensure!(
+                is_untouched(&cache, [slot / size, slot % size]),
+                "{:?}: slot {slot} was written",
+                self.shape
+            );
         }
         Ok(())
     }
@@ -199,8 +207,8 @@ impl Step {
 }
 
 /// Whether a slot of the cache is as [`Guarded::new`] left it.
-fn is_untouched(cache: &Snapshot<u16, 4>, slot: usize) -> bool {
-    cache.row([slot / BLOCK, slot % BLOCK, 0, 0]).iter().all(|&bits| bits == 0xffff)
+fn is_untouched(cache: &Snapshot<u16, 4>, [block, token]: [usize; 2]) -> bool {
+    cache.row([block, token, 0, 0]).iter().all(|&bits| bits == 0xffff)
 }
 
 /// 16-bit elements on a device.

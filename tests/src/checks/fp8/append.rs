@@ -18,10 +18,15 @@ fn shapes() -> Vec<Shape> {
         for rows in [DType::Bf16, DType::F16] {
             for scales in [Scales::Exact, Scales::PowerOfTwo] {
                 for prepare in [false, true] {
-                    let requests = requests.clone();
-                    shapes.push(Shape { format, rows, scales, prepare, requests });
+                    let (requests, block_size) = (requests.clone(), BLOCK);
+                    shapes.push(Shape { format, rows, scales, block_size, prepare, requests });
                 }
             }
+        }
+        for block_size in [16, 32, 128] {
+            let (rows, scales, prepare) = (DType::Bf16, Scales::Exact, block_size == 32);
+            let requests = requests.clone();
+            shapes.push(Shape { format, rows, scales, block_size, prepare, requests });
         }
     }
     shapes
@@ -56,8 +61,8 @@ fn compare(step: &Step, found: &Snapshot<u8, 4>, expected: &Snapshot<u8, 4>) -> 
     if found.same_bits(expected) {
         return Ok(());
     }
-    let [blocks, _, _, width] = *step.cache.shape();
-    for (block, offset) in (0..blocks).flat_map(|b| (0..BLOCK).map(move |o| (b, o))) {
+    let [blocks, block_size, _, width] = *step.cache.shape();
+    for (block, offset) in (0..blocks).flat_map(|b| (0..block_size).map(move |o| (b, o))) {
         let [found, expected] = [found, expected].map(|cache| cache.row([block, offset, 0, 0]));
         for byte in 0..width {
             let [found, expected] = [found[byte], expected[byte]];
@@ -75,10 +80,11 @@ fn compare(step: &Step, found: &Snapshot<u8, 4>, expected: &Snapshot<u8, 4>) -> 
 /// Compares what is gathered with f64, and unused slots with what they were.
 fn verify(session: &Session, step: &mut Step, cache: &Snapshot<u8, 4>) -> Result<()> {
     let gathered = gathered(session, step)?;
-    let mut written = vec![false; step.cache.shape()[0] * BLOCK];
+    let block_size = step.shape.block_size;
+    let mut written = vec![false; step.cache.shape()[0] * block_size];
     for (row, request, position) in step.places() {
         let [id, offset] = step.slot(request, position);
-        written[id * BLOCK + offset] = true;
+        written[id * block_size + offset] = true;
         let start: usize = step.shape.requests[..request].iter().map(|(_, n)| *n as usize).sum();
         let width = step.shape.format.layout().latent as usize + ROPE;
         compare_row(step, row, position, &gathered[(start + position) * width..][..width])?;
@@ -86,7 +92,7 @@ fn verify(session: &Session, step: &mut Step, cache: &Snapshot<u8, 4>) -> Result
     let elements = step.shape.format.layout().token_stride as usize;
     let width = step.shape.format.bytes_per_token() as usize;
     for slot in (0..written.len()).filter(|&slot| !written[slot]) {
-        let (block, start) = (slot / BLOCK, slot % BLOCK * elements);
+        let (block, start) = (slot / block_size, slot % block_size * elements);
         let byte = |place: usize| cache.at([block, place / width, 0, place % width]);
         let untouched = (start..start + elements).all(|place| byte(place) == 0xff);
         ensure!(untouched, "{:?}: slot {slot} was written", step.shape);
@@ -170,8 +176,11 @@ pub fn rows_without_a_place(session: &mut Session) -> Result<()> {
         for (name, spoil) in spoilt {
             let (rows, scales) = (DType::Bf16, Scales::Exact);
             let requests = vec![(2, 66)];
-            let mut step =
-                Step::new(&device, Shape { format, rows, scales, prepare: true, requests }, 50)?;
+            let mut step = Step::new(
+                &device,
+                Shape { format, rows, scales, block_size: BLOCK, prepare: true, requests },
+                50,
+            )?;
             spoil(&mut step)?;
             let result = append(&device, session.stream().as_ref(), step.args()?);
             session.stream().synchronize()?;

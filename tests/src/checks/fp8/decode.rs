@@ -10,7 +10,7 @@ use super::{quantise_tile, with_gaps};
 use crate::case::{Case, Lengths};
 use crate::element::{NAN_BITS, narrow, widen};
 use crate::inputs::Cache;
-use crate::layout::{BLOCK, D_K, D_V, Layout};
+use crate::layout::{D_K, D_V, Layout};
 use crate::scene::{PlacedCache, Scene};
 use crate::session::Session;
 
@@ -20,7 +20,7 @@ const TOKEN: usize = FORMAT.bytes_per_token() as usize;
 /// Elements that share a scale.
 const GROUP: usize = FORMAT.layout().tile as usize;
 
-/// Rows in full tiles and with padding, masks, windows, soft caps, requests without tokens, in one piece, shared by neighbouring parts and
+/// Rows in full tiles and with padding, masks, windows, soft caps, sizes of blocks, requests without tokens, in one piece, shared by neighbouring parts and
 /// by many.
 fn cases(gpu: bool) -> Vec<Case> {
     let longest = if gpu { 5_000 } else { 140 };
@@ -32,11 +32,14 @@ fn cases(gpu: bool) -> Vec<Case> {
         Case { h_q: 16, dtype: DType::F16, ..case.clone() },
         Case { s_q: 2, mask: Mask::Causal.within(70), softcap: Some(2.0), ..case.clone() },
         Case { dtype: DType::F16, mask: Mask::Causal.within(200), ..case.clone() },
+        Case { h_q: 40, block_size: 16, ..case.clone() },
+        Case { s_q: 2, block_size: 128, mask: Mask::Causal.within(70), ..case.clone() },
     ];
     if gpu {
         cases.extend([
             Case { s_q: 2, h_q: 128, mask: Mask::Causal, ..case.clone() },
             Case { s_q: 2, h_q: 128, mask: Mask::Causal.within(1030), ..case.clone() },
+            Case { h_q: 128, block_size: 32, ..case.clone() },
             Case { h_q: 1, lengths: Lengths::Listed(vec![1, 63, 64, 129]), ..case.clone() },
             Case { batch: 150, h_q: 16, lengths: Lengths::Varied(700), ..case.clone() },
             Case { batch: 40, h_q: 128, lengths: Lengths::WithZeros(2_000), ..case },
@@ -52,7 +55,7 @@ pub fn decoded(session: &mut Session) -> Result<()> {
         let place = || format!("{case:?}");
         let device = session.device().clone();
         let mut cache = Cache::new(&case, session.pool(case.dtype), 3);
-        let layout = with_gaps(FORMAT, cache.blocks());
+        let layout = with_gaps(FORMAT, cache.blocks(), case.block_size);
         let codes = upload(&device, &quantise(case.dtype, &mut cache, &layout))?;
         let cache = Arc::new(PlacedCache::new(&device, cache)?);
         let mut scene = Scene::new(&device, &case, session.pool(case.dtype), cache)?;
@@ -91,7 +94,9 @@ fn view<'a>(buffer: &'a Buffer, layout: &Layout<4>) -> oxmla::Result<TensorRef<'
 /// The tokens of `cache` in FP8; what it holds becomes what they stand for. Bytes that nobody may read are NaN.
 fn quantise(dtype: DType, cache: &mut Cache, layout: &Layout<4>) -> Vec<u8> {
     let mut bytes = vec![0xff; layout.shape[0] * layout.strides[0]];
-    for (block, offset) in (0..cache.blocks()).flat_map(|b| (0..BLOCK).map(move |o| (b, o))) {
+    let block_size = layout.shape[1];
+    let slots = (0..cache.blocks()).flat_map(|block| (0..block_size).map(move |o| (block, o)));
+    for (block, offset) in slots {
         let row = cache.layout.offset([block, offset, 0, 0]);
         let row = &mut cache.bits[row..][..D_K];
         if row[0] == NAN_BITS {

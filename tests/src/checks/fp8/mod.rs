@@ -13,20 +13,20 @@ use oxmla::DType;
 use oxmla::cache::Fp8Format;
 
 use crate::element::{narrow, widen};
-use crate::layout::{BLOCK, Layout};
+use crate::layout::Layout;
 
 /// Both formats.
 const FORMATS: [Fp8Format; 2] = [Fp8Format::Token656, Fp8Format::Paged584];
 
-/// A cache of `blocks` blocks with gaps between them: those of `Paged584` begin at multiples of 576 bytes, as FlashMLA
+/// A cache of `blocks` blocks of `block_size` tokens with gaps between them: those of `Paged584` begin at multiples of 576 bytes, as FlashMLA
 /// asks for.
-const fn with_gaps(format: Fp8Format, blocks: usize) -> Layout<4> {
+const fn with_gaps(format: Fp8Format, blocks: usize, block_size: usize) -> Layout<4> {
     let width = format.bytes_per_token() as usize;
     let stride = match format {
-        Fp8Format::Token656 => BLOCK * width + 80,
-        Fp8Format::Paged584 => (BLOCK * width).next_multiple_of(576),
+        Fp8Format::Token656 => block_size * width + 80,
+        Fp8Format::Paged584 => (block_size * width).next_multiple_of(576),
     };
-    Layout { shape: [blocks, BLOCK, 1, width], strides: [stride, width, width, 1] }
+    Layout { shape: [blocks, block_size, 1, width], strides: [stride, width, width, 1] }
 }
 
 /// Quantises the elements of a tile, rounding magnitudes up: its codes. The elements become those that these stand for. Returns

@@ -8,7 +8,6 @@ use super::with_gaps;
 use crate::checks::cached_rows::upload_bits;
 use crate::element::{narrow, widen};
 use crate::guarded::Guarded;
-use crate::layout::BLOCK;
 use crate::random::SplitMix64;
 
 pub const EPS: f32 = 1e-6;
@@ -21,6 +20,8 @@ pub struct Shape {
     pub format: Fp8Format,
     pub rows: DType,
     pub scales: Scales,
+    /// Tokens of a block.
+    pub block_size: usize,
     /// Whether latent parts are normalised and rope parts rotated.
     pub prepare: bool,
     /// New rows and then tokens of each request.
@@ -60,7 +61,8 @@ impl Step {
         let rotations: Vec<f32> =
             (0..POSITIONS * ROPE_PAIRS * 2).map(|_| random.normal() as f32).collect();
 
-        let held = shape.requests.iter().map(|&(_, length)| (length as usize).div_ceil(BLOCK));
+        let held =
+            shape.requests.iter().map(|&(_, length)| (length as usize).div_ceil(shape.block_size));
         let columns = held.clone().max().unwrap_or(0).max(1);
         let blocks = held.clone().sum::<usize>() + 2;
         let mut ids: Vec<i32> = (0..blocks as i32).collect();
@@ -75,7 +77,11 @@ impl Step {
             offsets.push(offsets[offsets.len() - 1] + *new as i32);
         }
         Ok(Self {
-            cache: Guarded::new(device, DType::U8, with_gaps(shape.format, blocks))?,
+            cache: Guarded::new(
+                device,
+                DType::U8,
+                with_gaps(shape.format, blocks, shape.block_size),
+            )?,
             device_table: device.upload(&table)?,
             device_lengths: device.upload(&lengths)?,
             device_offsets: device.upload(&offsets)?,
@@ -124,8 +130,8 @@ impl Step {
 
     /// Block and offset of a token.
     pub fn slot(&self, request: usize, position: usize) -> [usize; 2] {
-        let id = self.table[request * self.columns + position / BLOCK];
-        [id as usize, position % BLOCK]
+        let size = self.shape.block_size;
+        [self.table[request * self.columns + position / size] as usize, position % size]
     }
 }
 

@@ -45,6 +45,7 @@ impl<'a> Runner<'a> {
             max_batch: BATCH,
             max_blocks_per_sequence: POSITIONS / BLOCK_SIZE,
             max_s_q: tokens as u32,
+            block_size: BLOCK_SIZE,
             blocks_in_cache: BLOCKS,
         };
         let width = layer.config().hidden_size;

@@ -22,7 +22,7 @@ pub fn quantise(bits: &mut [u16], cache: &Layout<4>) -> (Vec<u8>, Layout<4>) {
             continue;
         }
         let block = &mut bytes[block * strides[0]..][..strides[0]];
-        let first_scales = format.scales(block_size as u64) as usize;
+        let first_scales = layout.scales(block_size as u64) as usize;
         let (token, scales) = (
             place * layout.token_stride as usize,
             first_scales + place * layout.scale_stride as usize,

@@ -1,8 +1,8 @@
 //! Configurations to measure.
 
 use clap::ValueEnum;
-use oxmla::DType;
 use oxmla::cache::Fp8Format;
+use oxmla::{BLOCK_SIZE, DType};
 use oxmla_bench::Work;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution as _, StandardNormal};
@@ -56,6 +56,8 @@ pub struct Case {
     pub dtype: DType,
     /// What a cached token is.
     pub cache: Cache,
+    /// Tokens of a block.
+    pub block_size: usize,
     /// Whether the last query token's own row is hidden from the ones before it.
     pub causal: bool,
     /// Seed of lengths, block table and elements.
@@ -108,6 +110,9 @@ impl Case {
         if self.cache == Cache::Fp8 {
             name += "_fp8";
         }
+        if self.block_size != BLOCK_SIZE {
+            name += &format!("_block{}", self.block_size);
+        }
         name
     }
 }
@@ -126,6 +131,7 @@ mod tests {
             distribution,
             dtype: DType::Bf16,
             cache: Cache::Elements,
+            block_size: BLOCK_SIZE,
             causal: false,
             seed: 7,
         }
@@ -166,5 +172,7 @@ mod tests {
         assert_eq!(odd.name(), "b1000_sq1_h128_sk4096_hk4_f16");
         let fp8 = Case { cache: Cache::Fp8, ..case(Distribution::Fixed) };
         assert_eq!(fp8.name(), "b1000_sq1_h128_sk4096_fp8");
+        let small = Case { block_size: 16, ..case(Distribution::Fixed) };
+        assert_eq!(small.name(), "b1000_sq1_h128_sk4096_block16");
     }
 }

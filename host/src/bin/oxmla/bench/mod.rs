@@ -36,7 +36,7 @@ use std::path::PathBuf;
 use anyhow::{Context, ensure};
 use clap::{Subcommand, ValueEnum, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
-use oxmla::{Device, Stream};
+use oxmla::{BLOCK_SIZE, Device, Stream};
 use serde_json::Value;
 
 use self::case::{Cache, Case, Distribution};
@@ -54,7 +54,8 @@ pub struct Args {
     command: Option<Command>,
     /// Measure what the targets and the peers' rows are about, and print it beside them
     #[arg(value_enum, conflicts_with_all = [
-        "batch", "heads", "kv_heads", "s_q", "seq_len", "dist", "dtype", "cache", "causal",
+        "batch", "heads", "kv_heads", "s_q", "seq_len", "dist", "dtype", "cache", "block_size",
+        "causal",
     ])]
     preset: Option<Preset>,
     /// Measure a configuration or two of each regime only
@@ -136,6 +137,9 @@ struct Sweep {
         default_value = "elements"
     )]
     cache: Vec<Cache>,
+    /// Tokens of a block: 16, 32, 64 or 128
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [BLOCK_SIZE])]
+    block_size: Vec<usize>,
     /// Hide from a query token the ones after it
     #[arg(long)]
     causal: bool,
@@ -195,7 +199,10 @@ impl Sweep {
             for &heads in &self.heads {
                 for &s_q in &self.s_q {
                     for &seq_len in &seq_lens {
-                        cases.extend(self.cache.iter().map(|&cache| Case {
+                        let caches = self.cache.iter().flat_map(|&cache| {
+                            self.block_size.iter().map(move |&block_size| (cache, block_size))
+                        });
+                        cases.extend(caches.map(|(cache, block_size)| Case {
                             batch,
                             heads,
                             kv_heads: self.kv_heads,
@@ -204,6 +211,7 @@ impl Sweep {
                             distribution: self.dist,
                             dtype: self.dtype.into(),
                             cache,
+                            block_size,
                             causal: self.causal,
                             seed,
                         }));

@@ -32,6 +32,7 @@ pub fn of(
         "dist": case.distribution,
         "dtype": case.dtype.to_string(),
         "cache": case.cache,
+        "block_size": case.block_size,
         "causal": case.causal,
         "seed": case.seed,
         "repeat": repeat,

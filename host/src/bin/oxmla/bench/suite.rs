@@ -1,6 +1,6 @@
 //! The configurations of `oxmla bench suite`.
 
-use oxmla::DType;
+use oxmla::{BLOCK_SIZE, DType};
 
 use super::case::{Cache, Case, Distribution};
 
@@ -27,8 +27,20 @@ pub fn all(seed: u64) -> Vec<Case> {
     let rows = |batch, s_q, heads, seq_lens: &[u32], distribution, causal| -> Vec<Case> {
         let case = |&seq_len| {
             let (kv_heads, dtype) = (1, DType::Bf16);
-            let cache = Cache::Elements;
-            Case { batch, heads, kv_heads, s_q, seq_len, distribution, dtype, cache, causal, seed }
+            let (cache, block_size) = (Cache::Elements, BLOCK_SIZE);
+            Case {
+                batch,
+                heads,
+                kv_heads,
+                s_q,
+                seq_len,
+                distribution,
+                dtype,
+                cache,
+                block_size,
+                causal,
+                seed,
+            }
         };
         seq_lens.iter().map(case).collect()
     };

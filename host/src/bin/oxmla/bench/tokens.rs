@@ -2,7 +2,7 @@
 
 use half::bf16;
 use oxmla::cache::{AppendRows, CacheFormat, Scales, append};
-use oxmla::{BLOCK_SIZE, CacheLayout, DType, Device, LatentCache, Result, StreamRef, TensorRef};
+use oxmla::{CacheLayout, DType, Device, LatentCache, Result, StreamRef, TensorRef};
 
 use crate::elements::{self, Rng};
 
@@ -23,7 +23,7 @@ pub fn random(layout: CacheLayout, dtype: DType, rng: &mut Rng) -> Result<Vec<u8
 /// Tokens of these elements, as the CPU appends them to a cache of one request whose blocks are in order.
 fn quantised(layout: CacheLayout, elements: &[bf16]) -> Result<Vec<u8>> {
     let device = Device::cpu();
-    let blocks = TOKENS / BLOCK_SIZE;
+    let blocks = TOKENS / layout.block_size();
     let mut cache = LatentCache::new(&device, layout, blocks)?;
     let width = layout.format().latent();
     let (latent, rope) = elements.split_at(TOKENS * width);

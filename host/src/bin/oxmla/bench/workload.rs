@@ -2,8 +2,8 @@
 
 use oxmla::cache::Fp8Format;
 use oxmla::{
-    BLOCK_SIZE, BlockTable, Buffer, CacheLayout, DType, Decode, DecodePlan, Device, LatentCache,
-    Mask, MlaDims, Planner, PlannerConfig, Result, Step, Stream, decode,
+    BlockTable, Buffer, CacheLayout, DType, Decode, DecodePlan, Device, LatentCache, Mask, MlaDims,
+    Planner, PlannerConfig, Result, Step, Stream, decode,
 };
 use oxmla_bench::Work;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
@@ -53,14 +53,16 @@ impl Workload {
         let lengths = case.lengths();
         let dims = MlaDims::new(case.heads, case.kv_heads)?;
         let shape = Shape { dtype: case.dtype, batch: lengths.len(), s_q: case.s_q as usize, dims };
-        let table = shuffled_table(&lengths, &mut rng)?;
-        let blocks = lengths.iter().map(blocks_of).sum::<usize>().max(1);
+        let table = shuffled_table(&lengths, case.block_size, &mut rng)?;
+        let blocks =
+            lengths.iter().map(|&length| blocks_of(length, case.block_size)).sum::<usize>().max(1);
         let config = PlannerConfig {
             dims,
             dtype: case.dtype,
             max_batch: lengths.len(),
             max_blocks_per_sequence: table.max_blocks().max(1),
             max_s_q: case.s_q,
+            block_size: case.block_size,
             blocks_in_cache: blocks,
         };
         let mut planner = Planner::new(device, config)?;
@@ -68,8 +70,8 @@ impl Workload {
         let plan = planner.plan(stream.as_ref(), Step::new(&table, case.s_q, mask))?;
 
         let layout = match case.cache {
-            Cache::Elements => CacheLayout::new(dims, case.dtype, BLOCK_SIZE)?,
-            Cache::Fp8 => CacheLayout::fp8(Fp8Format::Token656, BLOCK_SIZE)?,
+            Cache::Elements => CacheLayout::new(dims, case.dtype, case.block_size)?,
+            Cache::Fp8 => CacheLayout::fp8(Fp8Format::Token656, case.block_size)?,
         };
         let tile = tokens::random(layout, case.dtype, &mut rng)?;
         let caches = match device {
@@ -145,23 +147,23 @@ impl Shape {
     }
 }
 
-fn blocks_of(&length: &i32) -> usize {
-    (length as usize).div_ceil(BLOCK_SIZE)
+const fn blocks_of(length: i32, block_size: usize) -> usize {
+    (length as usize).div_ceil(block_size)
 }
 
 /// A block table in which no request has its blocks in order.
-fn shuffled_table(lengths: &[i32], rng: &mut Rng) -> Result<BlockTable> {
-    let blocks: usize = lengths.iter().map(blocks_of).sum();
+fn shuffled_table(lengths: &[i32], block_size: usize, rng: &mut Rng) -> Result<BlockTable> {
+    let blocks: usize = lengths.iter().map(|&length| blocks_of(length, block_size)).sum();
     let mut ids: Vec<i32> = (0..blocks as i32).collect();
     ids.sort_by_cached_key(|_| rng.next_u64());
     let mut rest = ids.as_slice();
-    let rows = lengths.iter().map(|length| {
-        let (row, behind) = rest.split_at(blocks_of(length));
+    let rows = lengths.iter().map(|&length| {
+        let (row, behind) = rest.split_at(blocks_of(length, block_size));
         rest = behind;
         row
     });
     let rows: Vec<_> = rows.collect();
-    BlockTable::from_rows(lengths, &rows)
+    BlockTable::from_rows_of(block_size, lengths, &rows)
 }
 
 /// Repeats `tile` over the whole buffer: doubles what is there, on the device.
@@ -184,7 +186,7 @@ mod tests {
     #[test]
     fn every_block_is_in_the_table_once() {
         let mut rng = Rng::seed_from_u64(1);
-        let table = shuffled_table(&[1000, 0, 64, 65], &mut rng).unwrap();
+        let table = shuffled_table(&[1000, 0, 64, 65], 64, &mut rng).unwrap();
         let mut ids: Vec<_> = table.ids().iter().copied().filter(|&id| id != i32::MAX).collect();
         assert!(!ids.is_sorted());
         ids.sort_unstable();

@@ -124,6 +124,7 @@ impl Engine {
             max_batch: batch.requests(),
             max_blocks_per_sequence: batch.blocks_per_sequence(),
             max_s_q: 1,
+            block_size: oxmla::BLOCK_SIZE,
             blocks_in_cache: batch.blocks(),
         };
         Ok(Self {

@@ -68,6 +68,7 @@ impl Sample {
             max_batch: 1,
             max_blocks_per_sequence: blocks,
             max_s_q: 1,
+            block_size: BLOCK_SIZE,
             blocks_in_cache: blocks,
         };
         let mut planner = Planner::new(&Device::oracle(), config)?;

@@ -38,6 +38,7 @@ impl<'a> Run<'a> {
             max_batch: 1,
             max_blocks_per_sequence: blocks,
             max_s_q: u32::try_from(chunk).unwrap_or(u32::MAX),
+            block_size: BLOCK_SIZE,
             blocks_in_cache: blocks,
         };
         let layout = CacheLayout::new(layer.dims(), layer.dtype(), BLOCK_SIZE)?;

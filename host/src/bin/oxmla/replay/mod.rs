@@ -82,13 +82,14 @@ fn attend(device: &Device, input: &Input<'_>) -> oxmla::Result<Output> {
         max_batch: batch,
         max_blocks_per_sequence: max_blocks,
         max_s_q: count(s_q),
+        block_size,
         blocks_in_cache: blocks,
     };
     let mut planner = Planner::new(device, config)?;
     let stream = device.stream()?;
     let ids = input.block_table.to_i32();
     let rows: Vec<_> = ids.chunks(max_blocks).collect();
-    let block_table = BlockTable::from_rows(&input.cache_seqlens.to_i32(), &rows)?;
+    let block_table = BlockTable::from_rows_of(block_size, &input.cache_seqlens.to_i32(), &rows)?;
     let step = Step::new(&block_table, count(s_q), input.mask);
     let plan = planner.plan(stream.as_ref(), step)?;
 

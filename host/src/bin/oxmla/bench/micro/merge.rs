@@ -44,6 +44,7 @@ fn measure(device: &Device, stream: &Stream, heads: u32, blocks: u32) -> anyhow:
         distribution: Distribution::Fixed,
         dtype: DType::Bf16,
         cache: Cache::Elements,
+        block_size: BLOCK_SIZE,
         causal: false,
         seed: 0,
     };

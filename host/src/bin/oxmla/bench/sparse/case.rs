@@ -1,8 +1,8 @@
 //! Configurations, by the names that the baselines give them.
 
 use super::super::case::{Cache, Case as DenseCase, Distribution};
-use oxmla::DType;
 use oxmla::cache::Fp8Format;
+use oxmla::{BLOCK_SIZE, DType};
 
 /// Indices of one call: each query token has distinct tokens of its own request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,7 @@ impl Case {
             distribution: Distribution::Fixed,
             dtype: DType::Bf16,
             cache: Cache::Elements,
+            block_size: BLOCK_SIZE,
             causal: false,
             seed,
         }

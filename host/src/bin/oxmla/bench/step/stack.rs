@@ -98,6 +98,7 @@ impl Stack {
             max_batch: batch,
             max_blocks_per_sequence: columns,
             max_s_q: u32::try_from(self.size.s_q)?,
+            block_size: BLOCK_SIZE,
             blocks_in_cache: blocks,
         };
         // A permutation, for the step is prime and larger than any number of blocks here has as a factor.
