@@ -55,6 +55,8 @@ pub unsafe fn run<F: Codes>(
                     // On their way while the rows are.
                     indices = self::indices(&lists, block);
                 }
+                // While there is no room for them, they come as far as L2.
+                rows.prefetch::<F>();
                 let header = Header::new(rows.count(), piece.request, piece.slot, is_last);
                 load_block::<F>(&rows, &header, &ring, shared);
                 ring.advance();

@@ -3,14 +3,16 @@
 use seq_macro::seq;
 
 use super::config::*;
+use crate::cache::fp8::Layout;
 use crate::decode::dense::config::TILE;
 use crate::decode::sparse::lists::Section;
-use crate::ptx::cp_async;
-use crate::ptx::{registers, special, warp};
+use crate::ptx::{cp_async, global, registers, special, warp};
 use crate::tile::swizzle::{self, CHUNK_BYTES, ROW_BYTES, ROW_CHUNKS};
 
 /// What the swizzle of a row and that of the fourth behind it differ in.
 const ATOM_HALF: u32 = 4 * CHUNK_BYTES;
+/// Bytes of a line of L2.
+const LINE_BYTES: usize = 128;
 /// Of what tokens begin at multiples.
 const UNIT: u64 = CHUNK_BYTES as u64;
 /// Tokens that a lane knows about: the one of its number, and the one 32 behind it.
@@ -22,8 +24,9 @@ pub struct Rows {
     cache: u64,
     /// Where the lane's tokens are in it, in units of 16 bytes, in which 2^32 are 64 GiB; 0 for those that do not count.
     tokens: [u32; PER_LANE],
-    /// Addresses of their scales.
-    scales: [u64; PER_LANE],
+    /// Which tokens of their blocks they are, and how many a block has.
+    places: [u32; PER_LANE],
+    block_size: u32,
     /// Which of all tokens count, a bit for each; the same in all lanes.
     mask: [u32; PER_LANE],
 }
@@ -34,16 +37,14 @@ impl Rows {
     /// All lanes of the warp call it, converged.
     #[inline(always)]
     pub fn new<F: Codes>(section: &Section, indices: [i32; PER_LANE]) -> Self {
-        let mut rows =
-            Self { cache: section.cache(), tokens: [0; 2], scales: [0; 2], mask: [0; 2] };
-        let first_scales = F::LAYOUT.scales(u64::from(section.block_size()));
+        let (cache, block_size) = (section.cache(), section.block_size());
+        let mut rows = Self { cache, tokens: [0; 2], places: [0; 2], block_size, mask: [0; 2] };
         seq!(HALF in 0..2 {
             let index = section.counted(special::lane() + 32 * HALF, indices[HALF]);
             let (block, place) = section.place(index);
-            let place = u64::from(place);
-            let token = block + place * u64::from(F::LAYOUT.token_stride);
-            rows.tokens[HALF] = ((token - rows.cache) / UNIT) as u32;
-            rows.scales[HALF] = block + first_scales + place * u64::from(F::LAYOUT.scale_stride);
+            let token = block + u64::from(place) * u64::from(F::LAYOUT.token_stride);
+            rows.tokens[HALF] = ((token - cache) / UNIT) as u32;
+            rows.places[HALF] = place;
             rows.mask[HALF] = warp::ballot(section.names(index));
         });
         rows
@@ -59,6 +60,31 @@ impl Rows {
     #[inline(always)]
     pub fn count(&self) -> i32 {
         (self.mask[0].count_ones() + self.mask[1].count_ones()) as i32
+    }
+
+    /// Brings what is to be copied into L2.
+    ///
+    /// # Safety
+    /// The rows are those of readable lists.
+    #[inline(always)]
+    pub unsafe fn prefetch<F: Codes>(&self) {
+        let lane = lane();
+        seq!(HALF in 0..2 {
+            if self.mask[HALF] >> lane & 1 != 0 {
+                let token = self.own::<HALF>();
+                // SAFETY: a token and its scales.
+                unsafe {
+                    seq!(LINE in 0..6 {
+                        if LINE * LINE_BYTES < F::FORMAT.bytes_per_token() as usize {
+                            global::prefetch((token + (LINE * LINE_BYTES) as u64) as *const i32);
+                        }
+                    });
+                    if F::LAYOUT.scale_stride != F::LAYOUT.token_stride {
+                        global::prefetch(self.scales::<F, HALF>() as *const i32);
+                    }
+                }
+            }
+        });
     }
 
     /// Issues the copies of the codes of `count` tiles, at most four, from the token's tile `first` on, to `to`, tile by tile.
@@ -118,11 +144,26 @@ impl Rows {
             // SAFETY: scales of a token, aligned as they are long, and their place.
             unsafe {
                 match F::TOKEN_SCALE_BYTES {
-                    16 => copy(place, self.scales[HALF], 16 * counts),
-                    _ => cp_async::copy_8(place, self.scales[HALF], 8 * counts),
+                    16 => copy(place, self.scales::<F, HALF>(), 16 * counts),
+                    _ => cp_async::copy_8(place, self.scales::<F, HALF>(), 8 * counts),
                 }
             }
         });
+    }
+
+    /// Address of the lane's token of the half.
+    #[inline(always)]
+    fn own<const HALF: usize>(&self) -> u64 {
+        self.cache + UNIT * u64::from(self.tokens[HALF])
+    }
+
+    /// Address of its scales.
+    #[inline(always)]
+    fn scales<F: Codes, const HALF: usize>(&self) -> u64 {
+        let place = u64::from(self.places[HALF]);
+        let Layout { token_stride, scale_stride, .. } = F::LAYOUT;
+        let block = self.own::<HALF>() - place * u64::from(token_stride);
+        block + F::LAYOUT.scales(u64::from(self.block_size)) + place * u64::from(scale_stride)
     }
 
     /// Address of token `token + further` of the half, which is another lane's perhaps, and bytes of every 16 to copy. All
