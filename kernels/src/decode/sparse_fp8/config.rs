@@ -33,7 +33,7 @@ pub trait Codes: Format {
     /// 64-wide tiles of Q and of a K block. The last is the rope part.
     const TILES: u32 = (Self::LAYOUT.latent + D_ROPE) / TILE;
     /// Tiles that the codes of the right load unit become; those of the left one become
-    /// [`LEFT_TILES`](crate::decode::dense::config::LEFT_TILES).
+    /// [`LEFT_TILES`].
     const RIGHT_CODE_TILES: u32 = Self::TILES - LEFT_TILES - 1;
     /// Bytes of the scales of a token.
     const TOKEN_SCALE_BYTES: u32;
