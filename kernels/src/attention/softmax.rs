@@ -42,14 +42,15 @@ impl OnlineSoftmax {
         Self { reference: [NO_REFERENCE; 2], sum: [0.0; 2] }
     }
 
-    /// Turns `scores` into probabilities and returns the factors that bring earlier results of the two rows to
-    /// the same reference.
+    /// Turns `scores`, each row of which `scales_log2` brings to powers of two, into probabilities and returns the factors
+    /// that bring earlier results of the two rows to the same reference.
     #[inline(always)]
-    pub fn step(&mut self, scores: &mut Acc64, scale_log2: f32) -> [f32; 2] {
-        let largest = row_maxima(scores).map(|largest| largest * scale_log2);
-        let factors = self.follow(largest);
+    pub fn step(&mut self, scores: &mut Acc64, scales_log2: [f32; 2]) -> [f32; 2] {
+        let [upper, lower] = row_maxima(scores);
+        let factors = self.follow([upper * scales_log2[0], lower * scales_log2[1]]);
         seq!(N in 0..32 {
-            scores[N] = math::exp2(math::fma(scores[N], scale_log2, -self.reference[N / 2 % 2]));
+            let (scale, reference) = (scales_log2[N / 2 % 2], self.reference[N / 2 % 2]);
+            scores[N] = math::exp2(math::fma(scores[N], scale, -reference));
             self.sum[N / 2 % 2] += scores[N];
         });
         // Left to itself, the compiler adds up among the multiplies that overwrite `scores`, and ptxas then

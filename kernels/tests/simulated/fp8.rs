@@ -56,13 +56,22 @@ fn several_query_tokens_behind_a_causal_mask() {
     check(one_head(&[130], 2, 64, 1), 1, Timing::Random);
 }
 
-/// What the converter makes is what the dense kernel reads from a cache of dequantised tokens.
+/// The results are closer to what codes and scales stand for than those over tokens in 16 bits.
 #[test]
-fn the_same_bits_as_over_dequantised_tokens() {
+fn closer_than_over_dequantised_tokens() {
     for element in [ElementType::Bf16, ElementType::F16] {
         let problem = Problem::fp8(one_head(&[500, 77], 2, 40, 2), element, 5);
-        let [fp8, dense] = [&problem, &problem.dequantised()]
-            .map(|problem| problem.run(0, Timing::Random).expect("the kernel is right"));
-        assert_eq!((fp8.out, fp8.lse), (dense.out, dense.lse));
+        let right = problem.oracle();
+        let [fp8, dense] = [&problem, &problem.dequantised()].map(|problem| {
+            let found = problem.run(0, Timing::Random).expect("the kernel is right");
+            let off = |found: &[f64], right: &[f64]| -> f64 {
+                found.iter().zip(right).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
+            };
+            [off(&found.out, &right.out), off(&found.lse, &right.lse)]
+        });
+        println!("{element:?}: out, lse {fp8:?} over codes, {dense:?} over elements");
+        let most = if element == ElementType::Bf16 { 1.0 } else { 1.5 };
+        let near = fp8[0] < most * dense[0] && fp8[1] < most * dense[1];
+        assert!(near, "{element:?}: {fp8:?}, not {dense:?}");
     }
 }

@@ -115,7 +115,8 @@ impl Problem {
         Self { shape, element, q, cache, codes, table, blocks_per_request, scale, cut, variant }
     }
 
-    /// A problem over an FP8 cache. Codes and scales that no request may read are NaN.
+    /// A problem over an FP8 cache. Codes and scales that no request may read are NaN. What is right is what codes and
+    /// scales stand for, without any rounding.
     pub fn fp8(shape: Shape, element: ElementType, seed: u64) -> Self {
         assert_eq!(shape.h_k, 1, "the format has one KV head");
         let mut problem = Self::new(shape, element, seed);
@@ -123,7 +124,8 @@ impl Problem {
         let mut codes = Vec::new();
         for row in 0..problem.cache.bits.len() / D_QK {
             let bits = &mut problem.cache.bits[row * D_QK..][..D_QK];
-            if value(element, bits[0]).is_nan() {
+            let values = &mut problem.cache.values[row * D_QK..][..D_QK];
+            if values[0].is_nan() {
                 codes.resize(codes.len() + Fp8Format::Token656.bytes_per_token() as usize, 0xff);
                 continue;
             }
@@ -131,20 +133,25 @@ impl Problem {
                 (0..D_V).map(|_| rng.u8(0..0x7f) | u8::from(rng.bool()) << 7).collect();
             let scales: [f32; 4] = [(); 4].map(|()| (0.5 + rng.f32()) / 448.0);
             for (d, &code) in latent.iter().enumerate() {
+                values[d] = f64::from(e4m3(code)) * f64::from(scales[d / 128]);
                 bits[d] = round(element, e4m3(code) * scales[d / 128]);
             }
             codes.extend(latent);
             codes.extend(scales.iter().flat_map(|scale| scale.to_le_bytes()));
-            for bits in &mut bits[D_V..] {
-                let rope = bf16::from_f64(value(element, *bits));
+            for (bits, value) in bits[D_V..].iter_mut().zip(&mut values[D_V..]) {
+                let rope = bf16::from_f64(*value);
+                *value = rope.to_f64();
                 *bits = round(element, rope.to_f32());
                 codes.extend(rope.to_le_bytes());
             }
         }
-        let values = problem.cache.bits.iter().map(|&bits| value(element, bits));
-        problem.cache.values = values.collect();
         problem.codes = Some(codes);
         problem
+    }
+
+    /// Whether the cache is in FP8.
+    pub fn is_fp8(&self) -> bool {
+        self.codes.is_some()
     }
 
     /// The same over the 16-bit elements that the codes of an FP8 cache stand for.

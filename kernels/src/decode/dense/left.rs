@@ -4,6 +4,7 @@ use seq_macro::seq;
 
 use super::barriers::{Publisher, Ring, release};
 use super::config::*;
+use super::math::Math;
 use crate::abi::DenseDecodeParams;
 use crate::attention::limits::Limits;
 use crate::attention::rows::{self, Tile};
@@ -18,18 +19,20 @@ use crate::tile::element::Element;
 use crate::tile::swizzle;
 
 /// What the warpgroup keeps from piece to piece.
-pub struct Left {
+pub struct Left<M> {
+    math: M,
     publisher: Publisher,
     ring: Ring,
     q_parity: u32,
     limits: Limits,
 }
 
-impl Left {
+impl<M: Math> Left<M> {
     /// Before the first piece of `tile`.
     #[inline(always)]
     pub fn new(tile: &Tile) -> Self {
         Self {
+            math: M::new(tile),
             publisher: Publisher::new(),
             ring: Ring::new(),
             q_parity: 0,
@@ -43,7 +46,7 @@ impl Left {
     /// # Safety
     /// The four warps of the warpgroup call it, converged; `params` is valid for the launch.
     #[inline(always)]
-    pub unsafe fn piece<E: Element>(
+    pub unsafe fn piece(
         &mut self,
         params: &DenseDecodeParams,
         shared: u32,
@@ -61,15 +64,17 @@ impl Left {
             }
             mbarrier::wait(shared + Q_FULL, self.q_parity);
             self.q_parity ^= 1;
-            issue_left_scores::<E>(&mut scores, &self.ring, shared);
-            finish_scores::<E>(&mut scores, &self.ring, shared);
+            self.math.begin(params, shared);
+            let mut scales = self.math.scales(params, &header);
+            issue_left_scores::<M::Latent>(&mut scores, &self.ring, shared);
+            finish_scores::<M>(&mut scores, &self.ring, shared);
             while !header.is_last() {
                 self.limits.mask(&mut scores, header.tokens);
-                let factors = softmax.step(&mut scores, params.scale_log2);
-                let p = softmax::pack::<E>(&scores);
+                let factors = self.math.rescale(softmax.step(&mut scores, scales));
+                let p = softmax::pack::<M::Latent>(&scores);
                 softmax::scale_rows(o, factors);
                 // The tensor cores first: what the other warpgroup needs is written while they multiply.
-                issue_output::<E>(o, &p, self.ring.tile(shared, 0));
+                issue_output::<M::Latent>(o, &p, self.ring.tile(shared, 0));
                 publish(&mut self.publisher, shared, factors, &p);
 
                 // The scores of the next block queue up behind the output of this one; as soon as that is
@@ -77,28 +82,30 @@ impl Left {
                 let left_empty = self.ring.barrier(shared, LEFT_EMPTY);
                 self.ring.advance();
                 header = next_header(&self.ring, shared);
-                issue_left_scores::<E>(&mut scores, &self.ring, shared);
+                scales = self.math.scales(params, &header);
+                issue_left_scores::<M::Latent>(&mut scores, &self.ring, shared);
                 wgmma::wait_256::<1>(o);
                 release(left_empty);
-                finish_scores::<E>(&mut scores, &self.ring, shared);
+                finish_scores::<M>(&mut scores, &self.ring, shared);
             }
             // The last block stands apart, for it has no scores to queue: a branch in the loop, between
             // multiplies in flight, would make ptxas serialise them all (C7514).
             release(shared + Q_EMPTY);
             self.limits.mask(&mut scores, header.tokens);
-            let factors = softmax.step(&mut scores, params.scale_log2);
-            let p = softmax::pack::<E>(&scores);
+            let factors = self.math.rescale(softmax.step(&mut scores, scales));
+            let p = softmax::pack::<M::Latent>(&scores);
             softmax::scale_rows(o, factors);
             publish(&mut self.publisher, shared, factors, &p);
             if let Some(tail) = tail::rows(header.tokens) {
                 tail::clear::<LEFT_GROUP>(self.ring.tile(shared, 0), tail);
             }
-            issue_output::<E>(o, &p, self.ring.tile(shared, 0));
+            issue_output::<M::Latent>(o, &p, self.ring.tile(shared, 0));
             wgmma::wait_256::<0>(o);
             release(self.ring.barrier(shared, LEFT_EMPTY));
             self.ring.advance();
 
-            let result = softmax.finish();
+            let mut result = softmax.finish();
+            result.normaliser = self.math.finish(result.normaliser);
             self.publisher.wait_consumed();
             store_row_factors(shared, result.normaliser);
             self.publisher.publish();
@@ -137,17 +144,22 @@ unsafe fn issue_left_scores<E: Element>(scores: &mut Acc64, ring: &Ring, shared:
 
 /// Second part: the 20 steps over the right tiles. Waits for everything the warpgroup has issued.
 #[inline(always)]
-unsafe fn finish_scores<E: Element>(scores: &mut Acc64, ring: &Ring, shared: u32) {
+unsafe fn finish_scores<M: Math>(scores: &mut Acc64, ring: &Ring, shared: u32) {
     // SAFETY: the caller's promise; K is read after its barrier completes.
     unsafe {
         mbarrier::wait(ring.barrier(shared, RIGHT_FULL), ring.parity);
         let q = descriptor::k_major(registers::opaque(shared + Q));
         let k = descriptor::k_major(registers::opaque(ring.tile(shared, 0)));
         wgmma::fence();
-        seq!(STEP in 16..36 {
+        seq!(STEP in 16..32 {
             let a = descriptor::k_major_step(q, STEP);
             let b = descriptor::k_major_step(k, STEP);
-            E::multiply_64::<true>(scores, a, b);
+            M::Latent::multiply_64::<true>(scores, a, b);
+        });
+        seq!(STEP in 32..36 {
+            let a = descriptor::k_major_step(q, STEP);
+            let b = descriptor::k_major_step(k, STEP);
+            M::Rope::multiply_64::<true>(scores, a, b);
         });
         wgmma::commit();
         wgmma::wait_64::<0>(scores);

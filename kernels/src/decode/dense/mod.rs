@@ -29,6 +29,8 @@ pub(in crate::decode) mod barriers;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod left;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(in crate::decode) mod math;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub(in crate::decode) mod producer;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod right;
@@ -42,6 +44,7 @@ pub use device::run;
 mod device {
     use super::config::*;
     use super::left::Left;
+    use super::math::{AsCached, Math};
     use super::producer::Elements;
     use super::right::Right;
     use super::{barriers, producer};
@@ -75,7 +78,7 @@ mod device {
             let warp = special::warp();
             if warp < PRODUCER_WARP {
                 registers::increase::<CONSUMER_REGISTERS>();
-                multiply::<E>(params, &tile, shared);
+                multiply::<AsCached<E>>(params, &tile, shared);
                 merge::run::<E>(params, &tile, DESK.at(shared));
             } else {
                 registers::decrease::<PRODUCER_REGISTERS>();
@@ -94,18 +97,18 @@ mod device {
     /// # Safety
     /// All eight warps call it, each converged.
     #[inline(always)]
-    pub unsafe fn multiply<E: Element>(params: &DenseDecodeParams, tile: &Tile, shared: u32) {
+    pub unsafe fn multiply<M: Math>(params: &DenseDecodeParams, tile: &Tile, shared: u32) {
         let is_left = special::warp() < RIGHT_WARP;
-        let (mut left, mut right) = (Left::new(tile), Right::new());
+        let (mut left, mut right) = (Left::<M>::new(tile), Right::new());
         loop {
             // SAFETY: zero bits are 0.0; warpgroups are converged.
             unsafe {
                 let mut o: Acc256 = core::mem::zeroed();
                 let (header, normaliser, log2_sum) = if is_left {
-                    let (header, result) = left.piece::<E>(params, shared, &mut o);
+                    let (header, result) = left.piece(params, shared, &mut o);
                     (header, result.normaliser, Some(result.log2_sum))
                 } else {
-                    let (header, normaliser) = right.piece::<E>(shared, &mut o);
+                    let (header, normaliser) = right.piece::<M::Latent>(shared, &mut o);
                     (header, normaliser, None)
                 };
                 if header.is_end() {
@@ -113,7 +116,15 @@ mod device {
                 }
                 let first_column = if is_left { 0 } else { D_LATENT / 2 };
                 let piece = epilogue::Piece { request: header.request, slot: header.slot() };
-                epilogue::store::<E>(params, tile, &piece, first_column, &o, normaliser, log2_sum);
+                epilogue::store::<M::Out>(
+                    params,
+                    tile,
+                    &piece,
+                    first_column,
+                    &o,
+                    normaliser,
+                    log2_sum,
+                );
             }
         }
     }

@@ -41,14 +41,18 @@ pub struct Unit {
     pub landed: u32,
     /// Its bytes.
     pub bytes: u32,
+    /// `[stage]` where its header goes.
+    pub headers: u32,
 }
 
 /// A cache of 16-bit elements, whose tiles are copied as they are.
 pub struct Elements(pub TensorMapAddress);
 
 impl Source for Elements {
-    const LEFT: Unit = Unit { landed: LEFT_FULL, bytes: LEFT_BYTES };
-    const RIGHT: Unit = Unit { landed: RIGHT_FULL, bytes: RIGHT_BYTES };
+    const LEFT: Unit = 
+        Unit { landed: LEFT_FULL, bytes: LEFT_BYTES, headers: LEFT_HEADERS };
+    const RIGHT: Unit = 
+        Unit { landed: RIGHT_FULL, bytes: RIGHT_BYTES, headers: RIGHT_HEADERS };
 
     #[inline(always)]
     fn prefetch(&self) {
@@ -141,14 +145,14 @@ unsafe fn load_block<S: Source>(kv: &S, at: [u32; 2], header: &Header, ring: &Ri
         mbarrier::wait(ring.barrier(shared, LEFT_EMPTY), ring.parity ^ 1);
         if special::lane() == 0 {
             let landed = ring.barrier(shared, S::LEFT.landed);
-            header.store(ring.header(shared, LEFT_HEADERS));
+            header.store(ring.header(shared, S::LEFT.headers));
             mbarrier::arrive_expect(landed, S::LEFT.bytes);
             kv.load_left(at, ring, shared, landed);
         }
         mbarrier::wait(ring.barrier(shared, RIGHT_EMPTY), ring.parity ^ 1);
         if special::lane() == 0 {
             let landed = ring.barrier(shared, S::RIGHT.landed);
-            header.store(ring.header(shared, RIGHT_HEADERS));
+            header.store(ring.header(shared, S::RIGHT.headers));
             mbarrier::arrive_expect(landed, S::RIGHT.bytes);
             kv.load_right(at, ring, shared, landed);
         }
@@ -163,9 +167,9 @@ unsafe fn announce_end<S: Source>(ring: &Ring, shared: u32) {
     unsafe {
         mbarrier::wait(ring.barrier(shared, RIGHT_EMPTY), ring.parity ^ 1);
         if special::lane() == 0 {
-            Header::end().store(ring.header(shared, LEFT_HEADERS));
+            Header::end().store(ring.header(shared, S::LEFT.headers));
             mbarrier::arrive(ring.barrier(shared, S::LEFT.landed));
-            Header::end().store(ring.header(shared, RIGHT_HEADERS));
+            Header::end().store(ring.header(shared, S::RIGHT.headers));
             mbarrier::arrive(ring.barrier(shared, S::RIGHT.landed));
         }
     }

@@ -19,7 +19,15 @@ pub mod config;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod converter;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+mod dequantise;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+mod math;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+mod queries;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod source;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+mod unit;
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub use device::run;
@@ -30,6 +38,7 @@ pub use source::Codes;
 mod device {
     use super::config::*;
     use super::converter;
+    use super::math::InUnits;
     use super::source::Codes;
     use crate::abi::DenseDecodeParams;
     use crate::attention::rows::Tile;
@@ -57,7 +66,7 @@ mod device {
             let warp = special::warp();
             if warp < PRODUCER_WARP {
                 registers::increase::<CONSUMER_REGISTERS>();
-                multiply::<E>(params, &tile, shared);
+                multiply::<InUnits<E>>(params, &tile, shared);
                 merge::run::<E>(params, &tile, DESK.at(shared));
             } else {
                 registers::decrease::<CONVERTER_REGISTERS>();
@@ -86,6 +95,7 @@ mod device {
                     mbarrier::init(shared + LEFT_LANDED + 8 * i, 1);
                     i += 1;
                 }
+                mbarrier::init(shared + CODES_READ, CONVERTER_WARPS);
             }
             barriers::init::<CONVERTER_WARPS>(shared);
         }

@@ -75,7 +75,7 @@ impl Own {
             release(shared + SCORED + 8 * 7);
             release(shared + SCORED + 8 * 8);
             self.limits.mask(&mut scores, header.tokens);
-            let mut factors = softmax.step(&mut scores, params.scale_log2);
+            let mut factors = softmax.step(&mut scores, [params.scale_log2; 2]);
             let mut p = softmax::pack::<E>(&scores);
             self.sender.wait(shared);
             while !header.is_last() {
@@ -94,7 +94,7 @@ impl Own {
                 release(shared + SCORED + 8 * 7);
                 release(shared + SCORED + 8 * 8);
                 self.limits.mask(&mut scores, header.tokens);
-                factors = softmax.step(&mut scores, params.scale_log2);
+                factors = softmax.step(&mut scores, [params.scale_log2; 2]);
                 // Or ptxas would wait for the output first and compute the probabilities behind it.
                 softmax.demand();
                 wgmma::wait_256::<0>(o);

@@ -1,0 +1,68 @@
+//! What is multiplied, and what the products stand for.
+
+use core::marker::PhantomData;
+
+use crate::abi::DenseDecodeParams;
+use crate::attention::rows::Tile;
+use crate::decode::header::Header;
+use crate::tile::element::Element;
+
+/// Types of the tiles of Q, K and P, and what brings products of them to where softmax and output want them.
+pub trait Math {
+    /// Of the latent tiles of Q and K, which are also V, and of P.
+    type Latent: Element;
+    /// Of the rotary tiles of Q and K.
+    type Rope: Element;
+    /// Of queries and output in global memory.
+    type Out: Element;
+
+    /// Before the first piece of `tile`.
+    fn new(tile: &Tile) -> Self;
+
+    /// Begins a piece: makes the tiles of Q that have landed what is to be multiplied.
+    ///
+    /// # Safety
+    /// The left warpgroup calls it, converged, and nobody else looks at Q.
+    unsafe fn begin(&mut self, params: &DenseDecodeParams, shared: u32);
+
+    /// Goes on to the block of `header`: by what its scores in the two rows of this thread are to be multiplied.
+    fn scales(&mut self, params: &DenseDecodeParams, header: &Header) -> [f32; 2];
+
+    /// By what to multiply earlier results, which softmax wants to be multiplied by `factors`.
+    fn rescale(&self, factors: [f32; 2]) -> [f32; 2];
+
+    /// By what to multiply the results at the end of a piece, which softmax wants to be multiplied by `normaliser`.
+    fn finish(&self, normaliser: [f32; 2]) -> [f32; 2];
+}
+
+/// Tiles as they are in global memory.
+pub struct AsCached<E>(PhantomData<E>);
+
+impl<E: Element> Math for AsCached<E> {
+    type Latent = E;
+    type Rope = E;
+    type Out = E;
+
+    #[inline(always)]
+    fn new(_tile: &Tile) -> Self {
+        Self(PhantomData)
+    }
+
+    #[inline(always)]
+    unsafe fn begin(&mut self, _params: &DenseDecodeParams, _shared: u32) {}
+
+    #[inline(always)]
+    fn scales(&mut self, params: &DenseDecodeParams, _header: &Header) -> [f32; 2] {
+        [params.scale_log2; 2]
+    }
+
+    #[inline(always)]
+    fn rescale(&self, factors: [f32; 2]) -> [f32; 2] {
+        factors
+    }
+
+    #[inline(always)]
+    fn finish(&self, normaliser: [f32; 2]) -> [f32; 2] {
+        normaliser
+    }
+}
