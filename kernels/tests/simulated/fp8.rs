@@ -4,7 +4,7 @@ use oxmla_kernels::abi::Cut;
 use oxmla_kernels::simulate::ElementType;
 use oxmla_simt::Timing;
 
-use crate::problem::{Problem, Shape};
+use crate::problem::{Magnitudes, Problem, Shape};
 use crate::{check_problem, one_head};
 
 fn check(shape: Shape, seed: u64, timing: Timing) {
@@ -54,6 +54,65 @@ fn requests_split_among_parts_and_without_tokens() {
 fn several_query_tokens_behind_a_causal_mask() {
     check(one_head(&[65, 2, 1], 3, 40, 2), 0, Timing::Late);
     check(one_head(&[130], 2, 64, 1), 1, Timing::Random);
+}
+
+fn check_of(magnitudes: &Magnitudes) {
+    for (seed, shape) in
+        [one_head(&[300, 70], 1, 16, 1), one_head(&[130], 2, 40, 1)].into_iter().enumerate()
+    {
+        let problem = Problem::fp8_of(shape, ElementType::Bf16, 11, magnitudes);
+        check_problem(&problem, seed as u64, Timing::Random);
+    }
+}
+
+#[test]
+fn small_and_large_scales() {
+    let power = |k: i32| 2f64.powi(k);
+    let of = Magnitudes::default;
+    check_of(&Magnitudes { scale: |_, _| 2f32.powi(-60), rope: power(-60), q: |_| 2f64.powi(60) });
+    check_of(&Magnitudes { scale: |_, _| 2f32.powi(-100), ..of() });
+    check_of(&Magnitudes { scale: |_, _| 2f32.powi(100), q: |_| 2f64.powi(-100), ..of() });
+    check_of(&Magnitudes { scale: |_, _| 0.0, ..of() });
+}
+
+#[test]
+fn groups_of_different_scales() {
+    let scale = |_, group| [1.0, 2f32.powi(-20), 2f32.powi(-8), 0.0][group];
+    check_of(&Magnitudes { scale, ..Magnitudes::default() });
+}
+
+/// The unit has to move, with what has been added up.
+#[test]
+fn tokens_of_rising_and_falling_scales() {
+    let rising = |position, _| 2f32.powi(position as i32 / 16);
+    check_of(&Magnitudes { scale: rising, q: |_| 2f64.powi(-16), ..Magnitudes::default() });
+    let falling = |position, _| 2f32.powi(-(position as i32) / 16);
+    check_of(&Magnitudes { scale: falling, ..Magnitudes::default() });
+}
+
+#[test]
+fn rope_parts_much_larger_or_smaller_than_latents() {
+    let scale = |_, _| 2f32.powi(-12);
+    check_of(&Magnitudes { scale, rope: 2f64.powi(12), q: |_| 2f64.powi(-12) });
+    check_of(&Magnitudes { rope: 2f64.powi(-30), ..Magnitudes::default() });
+    let problem = Problem::fp8_of(
+        one_head(&[200], 1, 16, 1),
+        ElementType::F16,
+        11,
+        &Magnitudes { scale, rope: 2f64.powi(6), q: |_| 2f64.powi(-6) },
+    );
+    check_problem(&problem, 0, Timing::Random);
+}
+
+#[test]
+fn query_rows_of_any_magnitude() {
+    let q = |row| [4.0, 1.0, 1e-30, 0.0][row % 4];
+    check_of(&Magnitudes { q, ..Magnitudes::default() });
+    // f32 holds no scores of 1e18, but such queries may stand before tokens that are as small.
+    let q = |row| [2f64.powi(60), 1.0, 1e-30, 0.0][row % 4];
+    check_of(&Magnitudes { scale: |_, _| 2f32.powi(-60), rope: 2f64.powi(-60), q });
+    // And before tokens that are nothing.
+    check_of(&Magnitudes { scale: |_, _| 0.0, rope: 0.0, q: |_| 1e30 });
 }
 
 /// The results are closer to what codes and scales stand for than those over tokens in 16 bits.

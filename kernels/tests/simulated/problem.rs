@@ -38,6 +38,22 @@ pub struct Problem {
     pub variant: Variant,
 }
 
+/// What the numbers of an FP8 problem are multiplied by.
+pub struct Magnitudes {
+    /// Scales of a token, by its position and the group.
+    pub scale: fn(usize, usize) -> f32,
+    /// Rope parts.
+    pub rope: f64,
+    /// Rows of the queries, by `request · s_q · h_q + token · h_q + head`.
+    pub q: fn(usize) -> f64,
+}
+
+impl Default for Magnitudes {
+    fn default() -> Self {
+        Self { scale: |_, _| 1.0, rope: 1.0, q: |_| 1.0 }
+    }
+}
+
 /// 16-bit floats: bits and values.
 #[derive(Clone)]
 struct Tensor {
@@ -118,40 +134,44 @@ impl Problem {
     /// A problem over an FP8 cache. Codes and scales that no request may read are NaN. What is right is what codes and
     /// scales stand for, without any rounding.
     pub fn fp8(shape: Shape, element: ElementType, seed: u64) -> Self {
+        Self::fp8_of(shape, element, seed, &Magnitudes::default())
+    }
+
+    /// The same of other magnitudes.
+    pub fn fp8_of(shape: Shape, element: ElementType, seed: u64, magnitudes: &Magnitudes) -> Self {
         assert_eq!(shape.h_k, 1, "the format has one KV head");
         let mut problem = Self::new(shape, element, seed);
+        let rows = problem.q.values.chunks(D_QK).enumerate();
+        let q = rows.flat_map(|(row, q)| q.iter().map(move |x| (x * (magnitudes.q)(row)) as f32));
+        problem.q = Tensor::new(element, &q.collect::<Vec<f32>>());
         let mut rng = fastrand::Rng::with_seed(!seed);
-        let mut codes = Vec::new();
-        for row in 0..problem.cache.bits.len() / D_QK {
-            let bits = &mut problem.cache.bits[row * D_QK..][..D_QK];
-            let values = &mut problem.cache.values[row * D_QK..][..D_QK];
-            if values[0].is_nan() {
-                codes.resize(codes.len() + Fp8Format::Token656.bytes_per_token() as usize, 0xff);
-                continue;
-            }
-            let latent: Vec<u8> =
-                (0..D_V).map(|_| rng.u8(0..0x7f) | u8::from(rng.bool()) << 7).collect();
-            let scales: [f32; 4] = [(); 4].map(|()| (0.5 + rng.f32()) / 448.0);
-            for (d, &code) in latent.iter().enumerate() {
-                values[d] = f64::from(e4m3(code)) * f64::from(scales[d / 128]);
-                bits[d] = round(element, e4m3(code) * scales[d / 128]);
-            }
-            codes.extend(latent);
-            codes.extend(scales.iter().flat_map(|scale| scale.to_le_bytes()));
-            for (bits, value) in bits[D_V..].iter_mut().zip(&mut values[D_V..]) {
-                let rope = bf16::from_f64(*value);
-                *value = rope.to_f64();
-                *bits = round(element, rope.to_f32());
-                codes.extend(rope.to_le_bytes());
+        let token_bytes = Fp8Format::Token656.bytes_per_token() as usize;
+        let mut codes = vec![0xff; problem.cache.bits.len() / D_QK * token_bytes];
+        for (request, &length) in problem.shape.lengths.iter().enumerate() {
+            for position in 0..length.max(0) as usize {
+                let row = problem.row(request, position);
+                let token = &mut codes[row * token_bytes..][..token_bytes];
+                let bits = &mut problem.cache.bits[row * D_QK..][..D_QK];
+                let values = &mut problem.cache.values[row * D_QK..][..D_QK];
+                let scales = [0, 1, 2, 3].map(|group| {
+                    (0.5 + rng.f32()) / 448.0 * (magnitudes.scale)(position, group)
+                });
+                for (d, code) in token[..D_V].iter_mut().enumerate() {
+                    *code = rng.u8(0..0x7f) | u8::from(rng.bool()) << 7;
+                    values[d] = f64::from(e4m3(*code)) * f64::from(scales[d / 128]);
+                    bits[d] = round(element, e4m3(*code) * scales[d / 128]);
+                }
+                token[D_V..][..16].copy_from_slice(bytemuck::cast_slice(&scales));
+                for (i, pair) in token[D_V + 16..].chunks_mut(2).enumerate() {
+                    let rope = bf16::from_f64(values[D_V + i] * magnitudes.rope);
+                    pair.copy_from_slice(&rope.to_le_bytes());
+                    values[D_V + i] = rope.to_f64();
+                    bits[D_V + i] = round(element, rope.to_f32());
+                }
             }
         }
         problem.codes = Some(codes);
         problem
-    }
-
-    /// Whether the cache is in FP8.
-    pub fn is_fp8(&self) -> bool {
-        self.codes.is_some()
     }
 
     /// The same over the 16-bit elements that the codes of an FP8 cache stand for.
@@ -159,6 +179,11 @@ impl Problem {
         let (shape, table) = (self.shape.clone(), self.table.clone());
         let (q, cache) = (self.q.clone(), self.cache.clone());
         Self { shape, q, cache, codes: None, table, ..*self }
+    }
+
+    /// Whether the cache is in FP8.
+    pub fn is_fp8(&self) -> bool {
+        self.codes.is_some()
     }
 
     /// Runs the kernel.
@@ -227,9 +252,14 @@ impl Problem {
         outcome
     }
 
-    fn cached(&self, request: usize, position: usize, kv_head: usize) -> &[f64] {
+    /// Where a token is: its block's tokens and those of the blocks before.
+    fn row(&self, request: usize, position: usize) -> usize {
         let id = self.table[request * self.blocks_per_request + position / BLOCK] as usize;
-        let at = ((id * BLOCK + position % BLOCK) * self.shape.h_k + kv_head) * D_QK;
+        id * BLOCK + position % BLOCK
+    }
+
+    fn cached(&self, request: usize, position: usize, kv_head: usize) -> &[f64] {
+        let at = (self.row(request, position) * self.shape.h_k + kv_head) * D_QK;
         &self.cache.values[at..at + D_QK]
     }
 }
