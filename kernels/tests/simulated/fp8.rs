@@ -5,7 +5,7 @@ use oxmla_kernels::simulate::ElementType;
 use oxmla_simt::Timing;
 
 use crate::problem::{Magnitudes, Problem, Shape};
-use crate::{check_problem, one_head};
+use crate::{check_problem, lse_tolerance, one_head};
 
 fn check(shape: Shape, seed: u64, timing: Timing) {
     check_as(ElementType::Bf16, shape, seed, timing);
@@ -113,6 +113,25 @@ fn query_rows_of_any_magnitude() {
     check_of(&Magnitudes { scale: |_, _| 2f32.powi(-60), rope: 2f64.powi(-60), q });
     // And before tokens that are nothing.
     check_of(&Magnitudes { scale: |_, _| 0.0, rope: 0.0, q: |_| 1e30 });
+}
+
+/// A scale that is no number leaves the LSE of rows alone that do not see its token.
+#[test]
+fn scales_that_are_no_numbers() {
+    for scale in [
+        |p, _| if p == 129 { f32::NAN } else { 1.0 },
+        |p, _| if p == 129 { f32::INFINITY } else { 1.0 },
+    ] {
+        let magnitudes = Magnitudes { scale, ..Magnitudes::default() };
+        let shape = one_head(&[130], 2, 8, 1);
+        let problem = Problem::fp8_of(shape, ElementType::Bf16, 11, &magnitudes);
+        let found = problem.run(0, Timing::Random).expect("the kernel is right");
+        let right = problem.oracle();
+        for (found, right) in found.lse.chunks(2).zip(right.lse.chunks(2)) {
+            assert!((found[0] - right[0]).abs() < lse_tolerance(&problem) * right[0].abs());
+            assert!(found[1].is_nan());
+        }
+    }
 }
 
 /// The results are closer to what codes and scales stand for than those over tokens in 16 bits.

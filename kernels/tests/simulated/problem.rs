@@ -153,9 +153,8 @@ impl Problem {
                 let token = &mut codes[row * token_bytes..][..token_bytes];
                 let bits = &mut problem.cache.bits[row * D_QK..][..D_QK];
                 let values = &mut problem.cache.values[row * D_QK..][..D_QK];
-                let scales = [0, 1, 2, 3].map(|group| {
-                    (0.5 + rng.f32()) / 448.0 * (magnitudes.scale)(position, group)
-                });
+                let scales = [0, 1, 2, 3]
+                    .map(|group| (0.5 + rng.f32()) / 448.0 * (magnitudes.scale)(position, group));
                 for (d, code) in token[..D_V].iter_mut().enumerate() {
                     *code = rng.u8(0..0x7f) | u8::from(rng.bool()) << 7;
                     values[d] = f64::from(e4m3(*code)) * f64::from(scales[d / 128]);

@@ -8,7 +8,7 @@ use super::math::Math;
 use crate::abi::DenseDecodeParams;
 use crate::attention::limits::Limits;
 use crate::attention::rows::{self, Tile};
-use crate::attention::softmax::{self, OnlineSoftmax, RowResult};
+use crate::attention::softmax::{self, RowResult};
 use crate::decode::header::Header;
 use crate::decode::output::issue_output;
 use crate::decode::tail;
@@ -54,7 +54,7 @@ impl<M: Math> Left<M> {
     ) -> (Header, RowResult) {
         // SAFETY: zero bits are 0.0. (An array literal of this length would go through local memory.)
         let mut scores: Acc64 = unsafe { core::mem::zeroed() };
-        let mut softmax = OnlineSoftmax::new();
+        let mut softmax = M::softmax();
         // SAFETY: the warpgroup is converged, and every wait below stands before the use it protects.
         unsafe {
             let mut header = next_header(&self.ring, shared);

@@ -4,6 +4,7 @@ use core::marker::PhantomData;
 
 use crate::abi::DenseDecodeParams;
 use crate::attention::rows::Tile;
+use crate::attention::softmax::OnlineSoftmax;
 use crate::decode::header::Header;
 use crate::tile::element::Element;
 
@@ -18,6 +19,9 @@ pub trait Math {
 
     /// Before the first piece of `tile`.
     fn new(tile: &Tile) -> Self;
+
+    /// The softmax of a piece.
+    fn softmax() -> OnlineSoftmax;
 
     /// Begins a piece: makes the tiles of Q that have landed what is to be multiplied.
     ///
@@ -46,6 +50,11 @@ impl<E: Element> Math for AsCached<E> {
     #[inline(always)]
     fn new(_tile: &Tile) -> Self {
         Self(PhantomData)
+    }
+
+    #[inline(always)]
+    fn softmax() -> OnlineSoftmax {
+        OnlineSoftmax::new()
     }
 
     #[inline(always)]

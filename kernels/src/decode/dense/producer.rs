@@ -49,10 +49,8 @@ pub struct Unit {
 pub struct Elements(pub TensorMapAddress);
 
 impl Source for Elements {
-    const LEFT: Unit = 
-        Unit { landed: LEFT_FULL, bytes: LEFT_BYTES, headers: LEFT_HEADERS };
-    const RIGHT: Unit = 
-        Unit { landed: RIGHT_FULL, bytes: RIGHT_BYTES, headers: RIGHT_HEADERS };
+    const LEFT: Unit = Unit { landed: LEFT_FULL, bytes: LEFT_BYTES, headers: LEFT_HEADERS };
+    const RIGHT: Unit = Unit { landed: RIGHT_FULL, bytes: RIGHT_BYTES, headers: RIGHT_HEADERS };
 
     #[inline(always)]
     fn prefetch(&self) {

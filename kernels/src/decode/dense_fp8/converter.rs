@@ -248,9 +248,8 @@ unsafe fn largest_rope(rope: u32, tokens: i32) -> u32 {
     while (token as i32) < tokens.min(TILE as i32) {
         // SAFETY: chunks of the tile.
         let pairs = unsafe { memory::load_u32x4(rope + token * ROW_BYTES + chunk * CHUNK_BYTES) };
-        let [a, b, c, d] = pairs.map(|pair| {
-            unit::rope_size(pair << 16).max(unit::rope_size(pair & 0xffff_0000))
-        });
+        let [a, b, c, d] =
+            pairs.map(|pair| unit::rope_size(pair << 16).max(unit::rope_size(pair & 0xffff_0000)));
         largest = largest.max(a.max(b)).max(c.max(d));
         token += 32 / ROW_CHUNKS;
     }

@@ -6,6 +6,7 @@ use super::queries;
 use super::unit::Unit;
 use crate::abi::DenseDecodeParams;
 use crate::attention::rows::Tile;
+use crate::attention::softmax::OnlineSoftmax;
 use crate::decode::dense::math::Math;
 use crate::decode::header::Header;
 use crate::tile::element::{Element, F16};
@@ -31,6 +32,11 @@ impl<E: Element> Math for InUnits<E> {
     #[inline(always)]
     fn new(tile: &Tile) -> Self {
         Self { rows: tile.count(), scales: [1.0; 2], unit: 0.0, moved: 0.0, element: PhantomData }
+    }
+
+    #[inline(always)]
+    fn softmax() -> OnlineSoftmax {
+        OnlineSoftmax::for_f16()
     }
 
     #[inline(always)]

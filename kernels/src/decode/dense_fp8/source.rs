@@ -18,10 +18,8 @@ pub struct Codes {
 }
 
 impl Source for Codes {
-    const LEFT: Unit = 
-        Unit { landed: LEFT_LANDED, bytes: LEFT_BYTES, headers: CODE_HEADERS };
-    const RIGHT: Unit = 
-        Unit { landed: RIGHT_LANDED, bytes: RIGHT_BYTES, headers: RIGHT_HEADERS };
+    const LEFT: Unit = Unit { landed: LEFT_LANDED, bytes: LEFT_BYTES, headers: CODE_HEADERS };
+    const RIGHT: Unit = Unit { landed: RIGHT_LANDED, bytes: RIGHT_BYTES, headers: RIGHT_HEADERS };
 
     #[inline(always)]
     fn prefetch(&self) {

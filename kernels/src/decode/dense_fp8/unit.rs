@@ -32,7 +32,7 @@ pub struct Unit {
 }
 
 /// How large a scale is, in a form of which the maximum is taken as that of integers: exponent field and 1, then fraction.
-/// NaN and infinity count as nothing, for they are not to spoil the results of rows that do not see them.
+/// NaN and infinity count as nothing, for the LSE of rows that do not see them stays right.
 #[inline(always)]
 pub const fn size(scale: u32) -> u32 {
     (scale << 1).wrapping_add(2 << FRACTION)
