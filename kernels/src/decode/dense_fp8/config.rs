@@ -14,9 +14,9 @@
 //! # Roles
 //! | threads | role |
 //! |---|---|
-//! | 0–255 | warpgroups *left* and *right*, as in the dense kernel |
+//! | 0–255 | warpgroups *left* and *right*, as in the dense kernel; *left* makes f16 of queries in bf16 |
 //! | 256–287 | warp *producer*: the same, but K blocks come as codes, scales and rope parts |
-//! | 288–383 | three warps, the *converter*: makes 16-bit tiles of codes and scales; before that, writes the results of requests without tokens |
+//! | 288–383 | three warps, the *converter*: makes f16 tiles of codes and scales; before that, writes the results of requests without tokens |
 //!
 //! A fourth warpgroup would leave 128 registers for each thread of the launch, and `wgmma` of N = 256 does not assemble
 //! with fewer than 158.

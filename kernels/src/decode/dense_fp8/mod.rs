@@ -1,13 +1,14 @@
 //! Dense decode over an FP8 cache of 656 bytes a token, with 16-bit math.
 //!
 //! The [dense kernel](super::dense) with one role more. The producer brings codes, scales and rope parts, 41 KB a
-//! block in the place of 72; the *converter* makes the tiles of them that the dense kernel's producer would have
-//! brought, to the bit those of `gather`; left and right warpgroup, softmax, epilogue and merge are the dense kernel's.
+//! block in the place of 72; the *converter* makes tiles of them; left and right warpgroup, softmax, epilogue and merge are
+//! the dense kernel's. The latent tiles are f16, whatever the queries are, and count in a power of two that `unit.rs`
+//! chooses: an element costs one instruction.
 //!
 //! ```text
 //! producer              converter                left and right warpgroup
 //! TMA codes[j+1], ──►   tiles of K[j+1]    ──►   as in the dense kernel, over K[j]
-//! scales, rope;
+//! scales, rope;         and their unit
 //! header          ◄───────────────────────────   left tiles free, right tiles free
 //! ```
 //!
