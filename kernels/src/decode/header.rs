@@ -11,8 +11,10 @@ use crate::tile::uniform;
 const LAST: u32 = 1;
 /// There is no block, and none will follow.
 const END: u32 = 2;
+/// First bit of the exponent of the unit that tiles count in; 8 bits.
+const UNIT: u32 = 8;
 /// Where the number of hidden rows begins.
-const HIDDEN: u32 = 8;
+const HIDDEN: u32 = 16;
 /// Instead of a slot: the piece is the whole request.
 const WHOLE: u32 = u32::MAX;
 
@@ -74,6 +76,19 @@ impl Header {
     #[inline(always)]
     pub fn slot(&self) -> Option<u32> {
         (self.slot != WHOLE).then_some(self.slot)
+    }
+
+    /// The header of a block whose tiles count in the power of two with the exponent field `exponent`.
+    #[inline(always)]
+    pub fn in_unit(mut self, exponent: u32) -> Self {
+        self.flags |= exponent << UNIT;
+        self
+    }
+
+    /// The exponent field of the power of two that the tiles of the block count in.
+    #[inline(always)]
+    pub fn unit(&self) -> u32 {
+        self.flags >> UNIT & 0xff
     }
 
     /// Writes it.

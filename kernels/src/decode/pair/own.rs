@@ -71,8 +71,8 @@ impl<L: Limits> Own<L> {
             if let Some(rows) = tail::rows_before::<L>(&header) {
                 tail::clear::<OWN_GROUP>(self.v.tiles(shared), rows);
             }
-            self.limits.apply(&mut scores, params, header.tokens);
-            let mut factors = softmax.step(&mut scores, params.scale_log2);
+            let scales = self.limits.apply(&mut scores, params, header.tokens, |scale| [scale; 2]);
+            let mut factors = softmax.step(&mut scores, scales);
             let mut p = softmax::pack::<E>(&scores);
             self.sender.wait(shared);
             while !header.is_last() {
@@ -90,8 +90,9 @@ impl<L: Limits> Own<L> {
                 wgmma::wait_64::<1>(&mut scores);
                 release(shared + SCORED + 8 * 7);
                 release(shared + SCORED + 8 * 8);
-                self.limits.apply(&mut scores, params, header.tokens);
-                factors = softmax.step(&mut scores, params.scale_log2);
+                let scales =
+                    self.limits.apply(&mut scores, params, header.tokens, |scale| [scale; 2]);
+                factors = softmax.step(&mut scores, scales);
                 // Or ptxas would wait for the output first and compute the probabilities behind it.
                 softmax.demand();
                 wgmma::wait_256::<0>(o);
