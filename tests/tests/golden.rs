@@ -1,9 +1,10 @@
 //! The CPU backend against files that numpy made: `golden/make_golden.py`.
 
+mod tensors;
+
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use bytemuck::Pod;
 use half::{bf16, f16};
 use oxmla::{
     DType, Decode, Device, Mask, MlaDims, Planner, PlannerConfig, Step, TensorMut, TensorRef,
@@ -12,6 +13,8 @@ use oxmla::{
 use oxmla_tests::compare::{self, Comparison};
 use oxmla_tests::element::widen;
 use safetensors::{Dtype, SafeTensors};
+
+use tensors::Tensor;
 
 /// A decode call, and what numpy made of it.
 struct Golden {
@@ -24,22 +27,6 @@ struct Golden {
     lse: Tensor<f32>,
     scale: f32,
     mask: Mask,
-}
-
-struct Tensor<T> {
-    values: Vec<T>,
-    shape: Vec<usize>,
-}
-
-impl<T: Pod> Tensor<T> {
-    fn read(file: &SafeTensors<'_>, name: &str) -> Result<Self> {
-        let tensor = file.tensor(name)?;
-        let mut values = vec![T::zeroed(); tensor.shape().iter().product()];
-        let bytes = bytemuck::cast_slice_mut(&mut values);
-        ensure!(bytes.len() == tensor.data().len(), "{name}: wrong type");
-        bytes.copy_from_slice(tensor.data());
-        Ok(Self { values, shape: tensor.shape().to_vec() })
-    }
 }
 
 impl Golden {

@@ -1,5 +1,7 @@
 //! Sparse attention on the CPU against files that numpy made: `golden/make_sparse.py`.
 
+mod tensors;
+
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -11,21 +13,9 @@ use oxmla::{
 use oxmla_tests::compare::{self, Comparison};
 use safetensors::SafeTensors;
 
-struct Tensor<T> {
-    values: Vec<T>,
-    shape: Vec<usize>,
-}
+use tensors::Tensor;
 
 impl<T: Element> Tensor<T> {
-    fn read(file: &SafeTensors<'_>, name: &str) -> Result<Self> {
-        let tensor = file.tensor(name)?;
-        let mut values = vec![T::zeroed(); tensor.shape().iter().product()];
-        let bytes = bytemuck::cast_slice_mut(&mut values);
-        ensure!(bytes.len() == tensor.data().len(), "{name}: wrong type");
-        bytes.copy_from_slice(tensor.data());
-        Ok(Self { values, shape: tensor.shape().to_vec() })
-    }
-
     /// A tensor that not every file has.
     fn find(file: &SafeTensors<'_>, name: &str) -> Result<Option<Self>> {
         file.tensor(name).is_ok().then(|| Self::read(file, name)).transpose()

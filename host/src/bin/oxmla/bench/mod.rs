@@ -14,6 +14,8 @@ mod gemm;
 #[cfg(feature = "cuda")]
 mod gpu;
 #[cfg(feature = "cuda")]
+mod gpu_args;
+#[cfg(feature = "cuda")]
 mod host_time;
 #[cfg(feature = "cuda")]
 mod micro;

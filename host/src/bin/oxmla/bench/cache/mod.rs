@@ -6,7 +6,6 @@ mod gather;
 mod pages;
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use oxmla::backend::cuda::CudaDevice;
@@ -18,6 +17,7 @@ use oxmla_kernels::micro::launch::EMPTY;
 use self::pages::KINDS;
 use super::clock::{Clock, Cold};
 use super::environment::Environment;
+use super::gpu_args::GpuArgs;
 use super::micro::{self, row, row::Row};
 use super::{record, report};
 use crate::Verdict;
@@ -31,28 +31,21 @@ const CALLS_PER_GRAPH: usize = 100;
 /// Arguments of `oxmla bench cache`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Number of the GPU
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    device: u32,
-    /// Append one JSON object per row to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Commit to note in the results [default: the one checked out here]
-    #[arg(long, value_name = "HASH")]
-    commit: Option<String>,
+    #[command(flatten)]
+    gpu: GpuArgs,
 }
 
 /// Runs the benchmarks.
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
-    let device = Device::cuda(args.device)?;
+    let device = Device::cuda(args.gpu.device)?;
     let stream = device.stream()?;
-    let environment = Environment::of(&device, &stream, args.commit.as_deref())?;
+    let environment = Environment::of(&device, &stream, args.gpu.commit.as_deref())?;
     let Device::Cuda(gpu) = &device else { bail!("cache kernels are measured on a GPU") };
     let program = Program::load(gpu, micro::PTX)?;
     let bench = Bench { device: &device, gpu, stream: &stream, program: &program };
     let mut finish = |rows: Vec<Row>| -> anyhow::Result<()> {
         row::print(&rows, out)?;
-        if let Some(path) = &args.json {
+        if let Some(path) = &args.gpu.json {
             for row in &rows {
                 record::append(path, &row.record(&environment)?)?;
             }

@@ -7,7 +7,6 @@ mod projections;
 mod tilings;
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::ValueEnum;
@@ -16,6 +15,7 @@ use oxmla::gemm::Workspace;
 
 use self::measure::Bench;
 use super::environment::Environment;
+use super::gpu_args::GpuArgs;
 use super::micro::row;
 use super::{record, report};
 use crate::Verdict;
@@ -26,15 +26,8 @@ pub struct Args {
     /// What to measure [default: all but the tilings]
     #[arg(value_enum)]
     names: Vec<Name>,
-    /// Number of the GPU
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    device: u32,
-    /// Append one JSON object per row to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Commit to note in the results [default: the one checked out here]
-    #[arg(long, value_name = "HASH")]
-    commit: Option<String>,
+    #[command(flatten)]
+    gpu: GpuArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -51,9 +44,9 @@ enum Name {
 
 /// Runs the benchmarks.
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
-    let device = Device::cuda(args.device)?;
+    let device = Device::cuda(args.gpu.device)?;
     let stream = device.stream()?;
-    let environment = Environment::of(&device, &stream, args.commit.as_deref())?;
+    let environment = Environment::of(&device, &stream, args.gpu.commit.as_deref())?;
     let Device::Cuda(gpu) = &device else { bail!("matrix products are measured on a GPU") };
     let workspace = Workspace::new(&device)?;
     let bench = Bench { device: &device, gpu, stream: &stream, workspace: &workspace };
@@ -67,7 +60,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
             Name::Tilings => tilings::run(&bench)?,
         };
         row::print(&rows, out)?;
-        if let Some(path) = &args.json {
+        if let Some(path) = &args.gpu.json {
             for row in &rows {
                 record::append(path, &row.record(&environment)?)?;
             }

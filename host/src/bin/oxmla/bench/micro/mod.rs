@@ -11,7 +11,6 @@ mod ring;
 pub mod row;
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
@@ -23,6 +22,7 @@ use oxmla_bench::Ceilings;
 use self::row::Row;
 use super::clock::Clock;
 use super::environment::Environment;
+use super::gpu_args::GpuArgs;
 use super::{record, report};
 use crate::Verdict;
 
@@ -38,15 +38,8 @@ pub struct Args {
     /// What to measure [default: everything]
     #[arg(value_enum)]
     names: Vec<Name>,
-    /// Number of the GPU
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    device: u32,
-    /// Append one JSON object per row to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Commit to note in the results [default: the one checked out here]
-    #[arg(long, value_name = "HASH")]
-    commit: Option<String>,
+    #[command(flatten)]
+    gpu: GpuArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -67,9 +60,9 @@ enum Name {
 
 /// Runs the benchmarks. One that fails does not keep the others from running.
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
-    let device = Device::cuda(args.device)?;
+    let device = Device::cuda(args.gpu.device)?;
     let stream = device.stream()?;
-    let environment = Environment::of(&device, &stream, args.commit.as_deref())?;
+    let environment = Environment::of(&device, &stream, args.gpu.commit.as_deref())?;
     let names = if args.names.is_empty() { Name::value_variants() } else { &args.names };
 
     let mut failed = Vec::new();
@@ -78,7 +71,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
         let outcome = measure(*name, &device, &stream, &mut rows);
         // What was measured before a failure is worth showing.
         row::print(&rows, out)?;
-        if let Some(path) = &args.json {
+        if let Some(path) = &args.gpu.json {
             for row in &rows {
                 record::append(path, &row.record(&environment)?)?;
             }

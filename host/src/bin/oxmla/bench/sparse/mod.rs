@@ -4,7 +4,6 @@ mod case;
 mod workload;
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
@@ -18,6 +17,7 @@ use self::workload::Workload;
 use super::case::Cache;
 use super::clock::{Clock, Cold};
 use super::environment::Environment;
+use super::gpu_args::GpuArgs;
 use super::micro::row::{self, Row};
 use super::workload::Workload as Dense;
 use super::{progress_bar, record, report};
@@ -47,15 +47,8 @@ pub struct Args {
         default_value = "elements"
     )]
     cache: Vec<Cache>,
-    /// Number of the GPU
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    device: u32,
-    /// Append one JSON object per row to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Commit to note in the results [default: the one checked out here]
-    #[arg(long, value_name = "HASH")]
-    commit: Option<String>,
+    #[command(flatten)]
+    gpu: GpuArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -68,9 +61,9 @@ enum Name {
 
 /// Runs the benchmarks.
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
-    let device = Device::cuda(args.device)?;
+    let device = Device::cuda(args.gpu.device)?;
     let stream = device.stream()?;
-    let environment = Environment::of(&device, &stream, args.commit.as_deref())?;
+    let environment = Environment::of(&device, &stream, args.gpu.commit.as_deref())?;
     let Device::Cuda(gpu) = &device else { bail!("sparse attention is measured on a GPU") };
     let bench = Bench { device: &device, gpu, stream: &stream };
     let all = [Name::Decode, Name::Prefill];
@@ -90,7 +83,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
             .collect::<Result<_, _>>()?;
         progress.finish_and_clear();
         row::print(&rows, out)?;
-        if let Some(path) = &args.json {
+        if let Some(path) = &args.gpu.json {
             for row in &rows {
                 record::append(path, &row.record(&environment)?)?;
             }

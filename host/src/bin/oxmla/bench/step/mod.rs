@@ -5,7 +5,6 @@ mod stack;
 mod weights;
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::value_parser;
@@ -14,6 +13,7 @@ use oxmla::Device;
 use self::measure::Bench;
 use self::stack::{Size, Stack};
 use super::environment::Environment;
+use super::gpu_args::GpuArgs;
 use super::micro::row;
 use super::{record, report};
 use crate::Verdict;
@@ -36,22 +36,15 @@ pub struct Args {
     /// Ranks that the heads are divided among; those of the first are measured
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=128))]
     world: u32,
-    /// Number of the GPU
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    device: u32,
-    /// Append one JSON object per row to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Commit to note in the results [default: the one checked out here]
-    #[arg(long, value_name = "HASH")]
-    commit: Option<String>,
+    #[command(flatten)]
+    gpu: GpuArgs,
 }
 
 /// Runs the benchmark.
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
-    let device = Device::cuda(args.device)?;
+    let device = Device::cuda(args.gpu.device)?;
     let stream = device.stream()?;
-    let environment = Environment::of(&device, &stream, args.commit.as_deref())?;
+    let environment = Environment::of(&device, &stream, args.gpu.commit.as_deref())?;
     let Device::Cuda(gpu) = &device else { bail!("a step is measured on a GPU") };
     let [layers, s_q, seq_len, world] =
         [args.layers, args.s_q, args.seq_len, args.world].map(|number| number as usize);
@@ -66,7 +59,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
     }
     for rows in [&steps, &operations] {
         row::print(rows, out)?;
-        if let Some(path) = &args.json {
+        if let Some(path) = &args.gpu.json {
             for row in rows {
                 record::append(path, &row.record(&environment)?)?;
             }
