@@ -10,7 +10,7 @@ fn functions(source: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for line in source.lines().map(str::trim) {
         if let Some((_, rest)) =
-            line.split_once("fn ").filter(|(before, _)| before.starts_with("pub "))
+            line.split_once("fn ").filter(|(before, _)| before.starts_with("pub"))
         {
             let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
             names.insert(rest[..end].to_owned());

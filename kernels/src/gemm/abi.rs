@@ -4,8 +4,6 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::config::TILE;
-
 /// Sizes of `y[b] [m, n] = x[b] [m, k] · weight[b] [n, k]ᵀ` for every `b` below `batch`; none is 0.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
@@ -18,23 +16,6 @@ pub struct Shape {
     pub n: u32,
     /// Columns of `x` and of the weight: inputs.
     pub k: u32,
-}
-
-impl Shape {
-    /// Rows of a box of `x`: 64, or what is there of them, in eights. Rows that are not loaded cost no time, rows of zeros
-    /// beyond the last token do.
-    #[must_use]
-    pub const fn rows_of_box(&self) -> u32 {
-        if self.m < TILE { self.m.next_multiple_of(8) } else { TILE }
-    }
-
-    /// Whether `y` is too large to be in the L2 when the next kernel reads it, more than 24 MB of an H100's 50: then it
-    /// should not push out `x` and the weight either.
-    #[must_use]
-    #[inline(always)]
-    pub const fn streams_y(&self) -> bool {
-        self.batch as u64 * self.m as u64 * self.n as u64 > 12 << 20
-    }
 }
 
 /// Parameters of the matrix-product kernels, beside the tensor maps of `x`, `weight` and `y`.
@@ -57,7 +38,7 @@ pub struct GemmParams {
     pub shape: Shape,
     /// CTAs that share the inputs of a tile, all of them on the GPU together; 1 if none does.
     pub splits: u32,
-    /// Rows of a box of `x`, as [`Shape::rows_of_box`] says.
+    /// Rows of a box of `x`, as [`Tiling::rows_of_box`](super::tiling::Tiling::rows_of_box) says.
     pub x_rows: u32,
     /// What is rotated beside the product.
     pub turns: Turns,

@@ -3,7 +3,7 @@
 //! # Tensor maps
 //! | map | dimensions, innermost first | box | swizzle |
 //! |---|---|---|---|
-//! | `x` | k, m, batch, 1 | 64 × 8…64 × 1 × 1, as [`Shape::rows_of_box`](super::abi::Shape::rows_of_box) says | 128 B |
+//! | `x` | k, m, batch, 1 | 64 × 8…64 × 1 × 1, as [`Tiling::rows_of_box`](super::tiling::Tiling::rows_of_box) says | 128 B |
 //! | `weight` | k, n, batch, 1 | 64 × 64 × 1 × 1 | 128 B |
 //! | `y` | n, m, batch, 1 | 64 × 64 × 1 × 1 | 128 B |
 //!

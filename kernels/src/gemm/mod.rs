@@ -103,8 +103,7 @@ mod device {
                 if warp == PRODUCER_WARP {
                     producer::run::<W>(maps, &tiles, params.x_rows, shared);
                 } else {
-                    let streams = params.shape.streams_y();
-                    turn::run::<E>(&params.turns, streams, warp - PRODUCER_WARP - 1);
+                    turn::run::<E>(&params.turns, warp - PRODUCER_WARP - 1);
                 }
             }
             // What the other CTA loads and counts here, it does while this one is there.

@@ -51,8 +51,7 @@ impl Output {
                     fence::proxy_async_shared();
                     self.sync();
                     if is_issuer() {
-                        let at = [column, row, item.batch, 0];
-                        tma::store_4d(y, self.next, at, shape.streams_y());
+                        tma::store_4d(y, self.next, [column, row, item.batch, 0]);
                         bulk::commit();
                     }
                 }

@@ -66,6 +66,13 @@ impl Tiling {
         i
     }
 
+    /// Rows of a box of `x`: 64, or what is there of them, in eights. Rows that are not loaded cost no time where a CTA
+    /// loads many boxes; where tiles are shared it loads few, and clearing the missing rows once costs more.
+    #[must_use]
+    pub const fn rows_of_box(&self, shape: &Shape) -> u32 {
+        if self.splits == 1 && shape.m < TILE { shape.m.next_multiple_of(8) } else { TILE }
+    }
+
     /// Bytes of partial sums: of every CTA its f32 accumulators.
     #[must_use]
     pub const fn partial_bytes(&self) -> u64 {

@@ -16,25 +16,25 @@ const HEADS: u32 = 4;
 /// Loads before the first is waited for.
 const AHEAD: u32 = 8;
 
-/// Rotates this warp's share of all rows, which go past the L2 if they stream.
+/// Rotates this warp's share of all rows.
 ///
 /// # Safety
 /// The `TURNING_WARPS` warps of every CTA call it, each converged; `turns` is valid for the launch.
 #[inline(always)]
-pub unsafe fn run<E: Element>(turns: &Turns, streams: bool, warp: u32) {
+pub unsafe fn run<E: Element>(turns: &Turns, warp: u32) {
     let parts = turns.heads.div_ceil(HEADS * AHEAD);
     let mut part = special::cta_x() * TURNING_WARPS + warp;
     while part < turns.tokens * parts {
         let (token, first) = (part / parts, part % parts * HEADS * AHEAD);
         // SAFETY: a token that exists.
-        unsafe { heads::<E>(turns, streams, [token, first + special::lane() / 8]) };
+        unsafe { heads::<E>(turns, token, first + special::lane() / 8) };
         part += special::grid_x() * TURNING_WARPS;
     }
 }
 
 /// Turns heads `first`, `first + 4`, … of a token, as many as there are of [`AHEAD`].
 #[inline(always)]
-unsafe fn heads<E: Element>(turns: &Turns, streams: bool, [token, first]: [u32; 2]) {
+unsafe fn heads<E: Element>(turns: &Turns, token: u32, first: u32) {
     let mut elements = [[0; 4]; AHEAD as usize];
     // SAFETY: heads that exist.
     unsafe {
@@ -50,8 +50,7 @@ unsafe fn heads<E: Element>(turns: &Turns, streams: bool, [token, first]: [u32; 
             if first + HEADS * I < turns.heads {
                 let strides = [turns.to_stride_token, turns.to_stride_head];
                 let to = element(turns.to, strides, [token, first + HEADS * I]);
-                let turned = turned::<E>(elements[I], &angles);
-                global::store_u32x4_hinted(to as *mut u32, turned, streams);
+                global::store_u32x4(to as *mut u32, turned::<E>(elements[I], &angles));
             }
         });
     }

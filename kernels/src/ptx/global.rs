@@ -264,24 +264,6 @@ pub unsafe fn store_u32x4(address: *mut u32, value: [u32; 4]) {
     };
 }
 
-/// [`store_u32x4`] with a hint: of what `streams`, the L2 keeps nothing that it can do without.
-///
-/// # Safety
-/// As for [`store_u32x4`].
-#[inline(always)]
-pub unsafe fn store_u32x4_hinted(address: *mut u32, value: [u32; 4], streams: bool) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        asm!(
-            "st.global.L2::cache_hint.v4.b32 [{}], {{{}, {}, {}, {}}}, {};",
-            in(reg64) address,
-            in(reg32) value[0], in(reg32) value[1], in(reg32) value[2], in(reg32) value[3],
-            in(reg64) super::tma::policy(streams),
-            options(nostack)
-        )
-    };
-}
-
 /// `ld.global.v2.b32` as two `f32`.
 ///
 /// # Safety

@@ -18,14 +18,6 @@ pub struct TensorMapAddress(pub u64);
 /// Keep a line of L2 no longer than needed: what each SM streams once. Encoded as the driver's headers do
 /// (`createpolicy` with evict_first for every line).
 const EVICT_FIRST: u64 = 0x12f0_0000_0000_0000;
-/// Treat a line of L2 like any other.
-const EVICT_NORMAL: u64 = 0x1000_0000_0000_0000;
-
-/// How the L2 treats what is stored.
-#[inline(always)]
-pub(super) const fn policy(streams: bool) -> u64 {
-    if streams { EVICT_FIRST } else { EVICT_NORMAL }
-}
 
 /// `prefetch.tensormap`: brings the description into the cache of the TMA unit.
 #[inline(always)]
@@ -116,8 +108,7 @@ pub unsafe fn load_4d_multicast(
 }
 
 /// `cp.async.bulk.tensor.4d.global.shared::cta`: copies a box from shared memory to `coordinates` (innermost first, in
-/// elements), as part of the thread's next bulk group ([`super::bulk`]); elements out of bounds are left out. Of what
-/// `streams`, the L2 keeps nothing that it can do without.
+/// elements), as part of the thread's next bulk group ([`super::bulk`]); elements out of bounds are left out.
 ///
 /// # Safety
 /// - One thread issues it, after what was written to `source` has been ordered before the async proxy
@@ -126,16 +117,15 @@ pub unsafe fn load_4d_multicast(
 ///   memory there, and nobody writes it until the group has been waited for.
 /// - The tensor is writable, and nobody else reads or writes the box.
 #[inline(always)]
-pub unsafe fn store_4d(map: TensorMapAddress, source: u32, coordinates: [u32; 4], streams: bool) {
+pub unsafe fn store_4d(map: TensorMapAddress, source: u32, coordinates: [u32; 4]) {
     // SAFETY: the caller's promise.
     unsafe {
         asm!(
-            "cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group.L2::cache_hint",
-            "[{map}, {{{c0}, {c1}, {c2}, {c3}}}], [{src}], {policy};",
+            "cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group",
+            "[{map}, {{{c0}, {c1}, {c2}, {c3}}}], [{src}];",
             map = in(reg64) map.0, src = in(reg32) source,
             c0 = in(reg32) coordinates[0], c1 = in(reg32) coordinates[1],
             c2 = in(reg32) coordinates[2], c3 = in(reg32) coordinates[3],
-            policy = in(reg64) policy(streams),
             options(nostack)
         )
     };

@@ -63,7 +63,7 @@ impl Gemm<'_> {
         let mut partial = vec![0f32; tiling.partial_bytes() as usize / 4];
         let mut arrivals = vec![0u32; (tiles.count() * config::COUNTER_STRIDE) as usize];
         let maps = [
-            map(x.0, [shape.k, shape.m, shape.batch], x.1, shape.rows_of_box()),
+            map(x.0, [shape.k, shape.m, shape.batch], x.1, tiling.rows_of_box(&shape)),
             map(weight.0, [shape.k, shape.n, shape.batch], weight.1, TILE),
             map(y.0, [shape.n, shape.m, shape.batch], y.1, TILE),
         ];
@@ -93,7 +93,7 @@ impl Gemm<'_> {
             arrivals: memory.read_write(&mut arrivals),
             shape,
             splits: tiling.splits,
-            x_rows: shape.rows_of_box(),
+            x_rows: tiling.rows_of_box(&shape),
             turns,
         };
         let [x, weight, y] = maps;

@@ -78,11 +78,6 @@ pub unsafe fn store_u32x4(address: *mut u32, value: [u32; 4]) {
 }
 
 #[track_caller]
-pub unsafe fn store_u32x4_hinted(address: *mut u32, value: [u32; 4], _streams: bool) {
-    global::store_u32x4(address, value);
-}
-
-#[track_caller]
 pub unsafe fn load_f32x2(address: *const f32) -> [f32; 2] {
     global::load_f32x2(address)
 }

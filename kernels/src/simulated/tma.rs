@@ -43,6 +43,6 @@ pub unsafe fn load_4d_multicast(
 }
 
 #[track_caller]
-pub unsafe fn store_4d(map: TensorMapAddress, source: u32, coordinates: [u32; 4], _streams: bool) {
+pub unsafe fn store_4d(map: TensorMapAddress, source: u32, coordinates: [u32; 4]) {
     tma::store(map.0, source, &coordinates.map(|c| c as i32));
 }

@@ -35,13 +35,12 @@ pub(crate) fn launch_gemm(
     let current = device.make_current()?;
     let (driver, y) = (current.driver(), product.y.as_ref());
     let [m, n, k] = [product.shape.m, product.shape.n, product.shape.k].map(u64::from);
-    let x_rows = product.shape.rows_of_box();
-    let x_layout = Layout::of_matrices(&product.x, [m, k])?.with_box_rows(x_rows);
+    let params = params(product, workspace, &tiling);
+    let x_layout = Layout::of_matrices(&product.x, [m, k])?.with_box_rows(params.x_rows);
     let mut x_map = x_layout.encode(driver, &product.x)?;
     let mut weight_map =
         Layout::of_matrices(&product.weight, [n, k])?.encode(driver, &product.weight)?;
     let mut y_map = Layout::of_matrices(&y, [m, n])?.encode(driver, &y)?;
-    let params = params(product, workspace, &tiling);
     let launch = Launch {
         function,
         grid: [tiling.ctas, 1, 1],
@@ -70,7 +69,7 @@ fn params(product: &Product<'_>, workspace: &GpuMemory, tiling: &Tiling) -> Gemm
         arrivals,
         shape: product.shape,
         splits: tiling.splits,
-        x_rows: product.shape.rows_of_box(),
+        x_rows: tiling.rows_of_box(&product.shape),
         turns: product.turning.as_ref().map_or_else(Turns::default, |t| turns(product, t)),
     }
 }

@@ -11,12 +11,15 @@ use oxmla_kernels::gemm::tiling::Tiling;
 
 use crate::bench::clock::{Clock, Cold};
 use crate::bench::micro::row::Row;
-use crate::statistics::Summary;
 
 /// Calls that a median is taken of.
 const REPEAT: u32 = 31;
 /// Calls in a graph, at least: so many that the gap between two graphs does not matter.
 const CALLS_PER_GRAPH: usize = 50;
+/// Microseconds of replays back to back before those that count: the first few are slower, whatever they are.
+const SETTLE_US: f64 = 20_000.0;
+/// Microseconds of replays back to back that count.
+const MEASURED_US: f64 = 50_000.0;
 /// Bytes of weights that calls back to back go through, so that none finds its own in the L2.
 const ROTATED_BYTES: usize = 300_000_000;
 
@@ -40,16 +43,7 @@ impl Bench<'_> {
         mut call: impl FnMut(usize) -> Result<()>,
     ) -> anyhow::Result<Row> {
         let calls = CALLS_PER_GRAPH.next_multiple_of(copies(shape));
-        let graph =
-            Graph::capture(self.gpu, self.stream.as_ref(), || (0..calls).try_for_each(&mut call))?;
-        // SAFETY: the memory that the calls name is borrowed by `call`.
-        let replay = || unsafe { graph.launch(self.stream.as_ref()) };
-        let clock = Clock::new(self.gpu)?;
-        clock.time(self.stream, replay)?;
-        let replays: Vec<_> =
-            (0..5).map(|_| clock.time(self.stream, replay)).collect::<Result<_>>()?;
-        let among_others =
-            Summary::of(&replays).context("nothing was measured")?.median / calls as f64;
+        let among_others = self.among_others(calls, &mut call)?;
         let cold = Cold::new(self.gpu, self.stream)?.times(REPEAT, &mut call)?;
 
         let [batch, m, n, k] = [shape.batch, shape.m, shape.n, shape.k].map(f64::from);
@@ -67,6 +61,26 @@ impl Bench<'_> {
             .with("cluster", "cluster", tiling.width[1].into())
             .with("splits", "splits", tiling.splits.into())
             .with("ctas", "CTAs", tiling.ctas.into()))
+    }
+
+    /// Microseconds of one of `calls` calls in a graph that is replayed back to back.
+    fn among_others(
+        &self,
+        calls: usize,
+        call: &mut impl FnMut(usize) -> Result<()>,
+    ) -> Result<f64> {
+        let graph =
+            Graph::capture(self.gpu, self.stream.as_ref(), || (0..calls).try_for_each(call))?;
+        // SAFETY: the memory that the calls name is borrowed by `call`.
+        let replay =
+            |times: u32| (0..times).try_for_each(|_| unsafe { graph.launch(self.stream.as_ref()) });
+        let clock = Clock::new(self.gpu)?;
+        let once = clock.time(self.stream, || replay(1))?;
+        let replays = |us: f64| (us / once).ceil() as u32;
+        replay(replays(SETTLE_US))?;
+        let measured = replays(MEASURED_US);
+        let total = clock.time(self.stream, || replay(measured))?;
+        Ok(total / f64::from(measured) / calls as f64)
     }
 
     /// How the library cuts a product.
