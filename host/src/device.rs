@@ -1,5 +1,7 @@
 //! Devices.
 
+use oxmla_kernels::family::Family;
+
 use crate::backend::cpu::{Cpu, Precision};
 use crate::buffer::Buffer;
 use crate::dtype::Element;
@@ -59,7 +61,7 @@ impl Device {
     /// - [`Error::OutOfRange`](crate::Error::OutOfRange) if there is no such GPU.
     /// - [`Error::UnsupportedDevice`](crate::Error::UnsupportedDevice) if it is not of the Hopper
     ///   generation.
-    /// - [`Error::ModuleLoad`](crate::Error::ModuleLoad) if the driver is too old for the kernels.
+    /// - [`Error::OldDriver`](crate::Error::OldDriver) if the driver is too old for the kernels.
     pub fn cuda(ordinal: u32) -> Result<Self> {
         #[cfg(feature = "cuda")]
         return crate::backend::cuda::CudaDevice::open(ordinal).map(Self::Cuda);
@@ -84,6 +86,30 @@ impl Device {
             |ordinal| Candidate { label: format!("GPU {ordinal}"), device: Self::cuda(ordinal) };
         let cpu = Candidate { label: "CPU".into(), device: Ok(Self::cpu()) };
         (0..gpu_count()).map(gpu).chain([cpu]).collect()
+    }
+
+    /// Loads the kernels of a family on a GPU, unless they are. Elsewhere there is nothing to load.
+    ///
+    /// No program has to: what is made for kernels loads them. [`Planner::new`](crate::Planner::new) does so for decode
+    /// of its type, and [`Planner::plan`](crate::Planner::plan) for windows;
+    /// [`SparsePlanner::new`](crate::SparsePlanner::new), [`gemm::Workspace::new`](crate::gemm::Workspace::new),
+    /// [`LatentCache::new`](crate::LatentCache::new) for rows of its format, and for decode over FP8, if there is a
+    /// planner, as the planner does, if there is a cache. What is left to the first call of its kind is decode with a
+    /// soft cap, sparse prefill, and whatever works on caches that no [`LatentCache`](crate::LatentCache) is behind.
+    /// Such a call loads what it needs, also while its stream is being captured, and takes its time that once: the
+    /// driver compiles a family when it meets it first on a machine, and keeps the result. A program that wants that
+    /// to happen earlier loads the family itself.
+    ///
+    /// # Errors
+    /// [`Error::ModuleLoad`](crate::Error::ModuleLoad) with the log of the driver's compiler, or
+    /// [`Error::Driver`](crate::Error::Driver). A later call tries again.
+    #[cfg_attr(not(feature = "cuda"), expect(unused_variables, reason = "only GPUs load kernels"))]
+    pub fn load(&self, family: Family) -> Result<()> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(device) => device.load(family),
+            _ => Ok(()),
+        }
     }
 
     /// Memory for `bytes` bytes. What is in it is unspecified.

@@ -420,9 +420,19 @@ pub enum Error {
         /// What is wrong, in which kernel, block and threads, and where in its source.
         report: String,
     },
-    /// Kernels that the driver could not compile or load.
-    #[error("the driver cannot load the kernels: {log}")]
+    /// A driver from before the CUDA version that knows all instructions of the kernels.
+    #[error("the driver is for CUDA {major}.{minor}, but the kernels need one for 12.3 or later")]
+    OldDriver {
+        /// Newest CUDA version that it supports, first number.
+        major: u32,
+        /// Newest CUDA version that it supports, second number.
+        minor: u32,
+    },
+    /// Kernels that the driver could not compile or load. The next call that needs them tries again.
+    #[error("the driver cannot load the kernels of module {module}: {log}")]
     ModuleLoad {
+        /// What the module is called: [`Family::name`](crate::Family::name).
+        module: &'static str,
         /// What its compiler wrote.
         log: String,
     },

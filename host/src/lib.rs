@@ -49,6 +49,9 @@
 //! Where an indexer has chosen what each query token attends to, as in DeepSeek-V3.2, [`sparse`] has
 //! [`sparse_decode`] and [`sparse_prefill`], over blocks of any size.
 //!
+//! The driver compiles the GPU's kernels, a [`Family`] at a time, when a planner, a cache or a workspace is made that they
+//! are for: make these before the first step, and before a capture. See [`Device::load`].
+//!
 //! # Memory and streams of others
 //! Runtimes that manage their own memory hand it over with [`TensorRef::from_raw`] and [`TensorMut::from_raw`],
 //! and their streams with [`StreamRef::from_raw`]. Nothing is copied; the primary context of the GPU is used.
@@ -118,6 +121,7 @@ pub use device::{Candidate, Device};
 pub use dims::{MlaDims, kv_cache_bytes_per_token};
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
+pub use oxmla_kernels::family::Family;
 pub use plan::{DecodePlan, Mask, Planner, PlannerConfig, Step, Variant};
 pub use rope::{ROPE_PAIRS, Rope, Yarn};
 pub use sparse::{

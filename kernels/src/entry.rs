@@ -1,4 +1,4 @@
-//! The entry points of the PTX module, and nothing else. `launch::KERNELS` lists them with their geometry.
+//! The entry points, and nothing else. `launch` has their geometry, `family` the PTX modules that they are in.
 //!
 //! Names of entry points are part of the ABI. Tensor maps are passed by value: rustc sees them as unused,
 //! the kernels read them through the address of the parameter.

@@ -8,7 +8,7 @@ use crate::{gemm, norm};
 /// What a kernel needs from its launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kernel {
-    /// Name of the entry point in the PTX module.
+    /// Name of the entry point in its PTX module.
     pub name: &'static str,
     /// Threads per CTA; becomes `.maxntid` so that ptxas may use every register the CTA leaves free.
     pub threads: u32,
@@ -152,50 +152,4 @@ pub const GEMM_F16: [Kernel; 5] = [
     gemm("gemm_256_f16", 1),
     gemm("gemm_pair_192_f16", 2),
     gemm("gemm_pair_256_f16", 2),
-];
-
-/// Every entry point of the PTX module.
-pub const KERNELS: &[Kernel] = &[
-    DENSE_DECODE_BF16,
-    DENSE_DECODE_F16,
-    DENSE_FP8_DECODE_BF16,
-    DENSE_FP8_DECODE_F16,
-    PAIR_DECODE_BF16,
-    PAIR_DECODE_F16,
-    SPARSE_DECODE_576_BF16,
-    SPARSE_DECODE_512_BF16,
-    SPARSE_FP8_656_DECODE_BF16,
-    SPARSE_FP8_584_DECODE_BF16,
-    SPARSE_PREFILL_576_BF16,
-    SPARSE_PREFILL_512_BF16,
-    DENSE_DECODE_LIMITED_BF16,
-    DENSE_DECODE_LIMITED_F16,
-    DENSE_FP8_DECODE_LIMITED_BF16,
-    DENSE_FP8_DECODE_LIMITED_F16,
-    PAIR_DECODE_LIMITED_BF16,
-    PAIR_DECODE_LIMITED_F16,
-    APPEND_BF16,
-    APPEND_F16,
-    GATHER,
-    COPY_BLOCKS,
-    NORM_BF16,
-    NORM_F16,
-    GEMM_BF16[0],
-    GEMM_BF16[1],
-    GEMM_BF16[2],
-    GEMM_BF16[3],
-    GEMM_BF16[4],
-    GEMM_F16[0],
-    GEMM_F16[1],
-    GEMM_F16[2],
-    GEMM_F16[3],
-    GEMM_F16[4],
-    APPEND_FP8_656_BF16,
-    APPEND_FP8_656_F16,
-    APPEND_FP8_584_BF16,
-    APPEND_FP8_584_F16,
-    GATHER_FP8_656_BF16,
-    GATHER_FP8_656_F16,
-    GATHER_FP8_584_BF16,
-    GATHER_FP8_584_F16,
 ];

@@ -5,8 +5,8 @@
 //! geometry and the work partition, all of it plain `const` and pure functions. With the feature `simt`, the
 //! kernels themselves compile for the host too, on top of the SIMT machine: see `simulate`.
 //!
-//! There are two PTX modules: the entry points of `entry`, or with the feature `micro` those of the
-//! micro-benchmarks in `micro`.
+//! The entry points are those of `entry`, which `family` divides among PTX modules, or with the feature `micro` those of
+//! the micro-benchmarks in `micro`, one module more.
 //!
 //! Read `decode/dense/` from `config.rs` to see a kernel from top to bottom; `ptx/` is the machine.
 
@@ -14,7 +14,7 @@
 // `seq!` counts from 0 and writes the numbers into the expressions.
 #![allow(clippy::identity_op, clippy::erasing_op, clippy::eq_op)]
 #![cfg_attr(target_arch = "nvptx64", feature(abi_ptx, asm_experimental_arch, link_llvm_intrinsics))]
-// What kernels are parameterised by is named by the entry points of the other module alone.
+// What kernels are parameterised by is named by the other entry points alone.
 #![cfg_attr(feature = "micro", allow(dead_code))]
 // LLVM's intrinsics, for `ptx/` alone.
 #![cfg_attr(target_arch = "nvptx64", allow(internal_features))]
@@ -25,6 +25,7 @@ extern crate std;
 pub mod abi;
 pub mod cache;
 pub mod decode;
+pub mod family;
 pub mod gemm;
 pub mod launch;
 pub mod micro;

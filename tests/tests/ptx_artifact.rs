@@ -1,10 +1,11 @@
 //! The committed PTX is that of the launch tables: what a consumer of the crate gets without building a kernel.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
-use oxmla_kernels::launch::{self, Kernel};
+use oxmla_kernels::family::Family;
+use oxmla_kernels::launch::Kernel;
 use oxmla_kernels::micro;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -16,8 +17,15 @@ const SHARED_BYTES: u32 = 232_448;
 
 #[derive(Deserialize)]
 struct Manifest {
-    ptx_sha256: String,
     ptx_version: String,
+    modules: Vec<Described>,
+}
+
+/// What the manifest says of a module.
+#[derive(Deserialize)]
+struct Described {
+    name: String,
+    ptx_sha256: String,
     kernels: Vec<Figures>,
 }
 
@@ -35,34 +43,40 @@ struct Figures {
     utmaldg: usize,
 }
 
-/// A PTX module: its files, and what they are made from.
+/// A PTX module: what it is made from, what its manifest says of it, and its PTX.
 struct Module {
-    ptx: &'static str,
-    manifest: &'static str,
     kernels: &'static [Kernel],
+    ptx_version: String,
+    described: Described,
+    ptx: String,
 }
 
-const LIBRARY: Module =
-    Module { ptx: "oxmla_sm90a.ptx", manifest: "manifest.json", kernels: launch::KERNELS };
-const MICRO: Module = Module {
-    ptx: "oxmla_micro_sm90a.ptx",
-    manifest: "micro_manifest.json",
-    kernels: micro::launch::KERNELS,
-};
-
-fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/ptx").join(name)
+fn read(name: &str) -> Result<String> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/ptx");
+    fs::read_to_string(directory.join(name)).context("made by `cargo xtask ptx`")
 }
 
-impl Module {
-    fn ptx(&self) -> Result<String> {
-        fs::read_to_string(path(self.ptx)).context("made by `cargo xtask ptx`")
-    }
+/// The modules of a manifest, which has those that are listed, in that order.
+fn described(manifest: &str, listed: &[(&str, &'static [Kernel])]) -> Result<Vec<Module>> {
+    let Manifest { ptx_version, modules } = serde_json::from_str(&read(manifest)?)?;
+    let names: Vec<_> = listed.iter().map(|(name, _)| *name).collect();
+    assert_eq!(modules.iter().map(|module| &module.name).collect::<Vec<_>>(), names);
+    let module = |(described, (name, kernels)): (_, &(&str, &'static [Kernel]))| {
+        let ptx = read(&format!("oxmla_{name}_sm90a.ptx"))?;
+        Ok(Module { kernels, ptx_version: ptx_version.clone(), described, ptx })
+    };
+    modules.into_iter().zip(listed).map(module).collect()
+}
 
-    fn manifest(&self) -> Result<Manifest> {
-        let text = fs::read_to_string(path(self.manifest)).context("made by `cargo xtask ptx`")?;
-        Ok(serde_json::from_str(&text)?)
-    }
+/// What the library loads.
+fn families() -> Result<Vec<Module>> {
+    described("manifest.json", &Family::ALL.map(|family| (family.name(), family.kernels())))
+}
+
+/// All there are.
+fn modules() -> Result<Vec<Module>> {
+    let micro = described("micro_manifest.json", &[("micro", micro::launch::KERNELS)])?;
+    Ok(families()?.into_iter().chain(micro).collect())
 }
 
 /// The head of an entry point: parameters and directives, up to its body.
@@ -74,10 +88,10 @@ fn head<'a>(ptx: &'a str, kernel: &Kernel) -> Result<&'a str> {
 
 #[test]
 fn the_manifest_has_the_kernels_of_the_launch_table() -> Result<()> {
-    for module in [LIBRARY, MICRO] {
-        let manifest = module.manifest()?;
-        assert_eq!(manifest.kernels.len(), module.kernels.len());
-        for (found, kernel) in manifest.kernels.iter().zip(module.kernels) {
+    for module in modules()? {
+        let kernels = &module.described.kernels;
+        assert_eq!(kernels.len(), module.kernels.len());
+        for (found, kernel) in kernels.iter().zip(module.kernels) {
             let listed = Kernel {
                 name: kernel.name,
                 threads: found.threads,
@@ -94,12 +108,11 @@ fn the_manifest_has_the_kernels_of_the_launch_table() -> Result<()> {
 
 #[test]
 fn the_manifest_is_of_this_ptx() -> Result<()> {
-    for module in [LIBRARY, MICRO] {
-        let (manifest, ptx) = (module.manifest()?, module.ptx()?);
+    for Module { ptx, ptx_version, described, .. } in modules()? {
         let sha256: String =
             Sha256::digest(&ptx).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(manifest.ptx_sha256, sha256);
-        assert!(ptx.contains(&format!("\n.version {}\n", manifest.ptx_version)));
+        assert_eq!(described.ptx_sha256, sha256, "{}", described.name);
+        assert!(ptx.contains(&format!("\n.version {ptx_version}\n")));
         assert!(ptx.contains("\n.target sm_90a"));
     }
     Ok(())
@@ -107,10 +120,9 @@ fn the_manifest_is_of_this_ptx() -> Result<()> {
 
 #[test]
 fn every_entry_has_its_launch_bounds() -> Result<()> {
-    for module in [LIBRARY, MICRO] {
-        let ptx = module.ptx()?;
-        assert_eq!(ptx.matches(".visible .entry ").count(), module.kernels.len());
-        for kernel in module.kernels {
+    for Module { ptx, kernels, .. } in modules()? {
+        assert_eq!(ptx.matches(".visible .entry ").count(), kernels.len());
+        for kernel in kernels {
             let head = head(&ptx, kernel)?;
             let Kernel { name, threads, ctas_per_sm, cluster, tensor_maps, .. } = kernel;
             assert!(head.contains(&format!("\n.maxntid {threads}, 1, 1\n")), "{name}: {head}");
@@ -126,10 +138,9 @@ fn every_entry_has_its_launch_bounds() -> Result<()> {
 /// No stack, and nothing that another module would have to bring.
 #[test]
 fn the_kernels_stand_alone() -> Result<()> {
-    for module in [LIBRARY, MICRO] {
-        let ptx = module.ptx()?;
+    for Module { ptx, described, .. } in modules()? {
         for word in [".local", "__local_depot", ".extern .func", "\n\tcall"] {
-            assert!(!ptx.contains(word), "{} contains `{word}`", module.ptx);
+            assert!(!ptx.contains(word), "{} contains `{word}`", described.name);
         }
     }
     Ok(())
@@ -137,9 +148,8 @@ fn the_kernels_stand_alone() -> Result<()> {
 
 #[test]
 fn a_cta_fits_on_a_multiprocessor() -> Result<()> {
-    let kernels = [LIBRARY.manifest()?.kernels, MICRO.manifest()?.kernels];
-    for figures in kernels.into_iter().flatten() {
-        let Figures { name, threads, ctas_per_sm, shared_bytes, registers, .. } = &figures;
+    for figures in modules()?.iter().flat_map(|module| &module.described.kernels) {
+        let Figures { name, threads, ctas_per_sm, shared_bytes, registers, .. } = figures;
         assert!(registers * threads * ctas_per_sm <= REGISTERS, "{name}: {registers} registers");
         assert!(*shared_bytes <= SHARED_BYTES, "{name}: {shared_bytes} bytes of shared memory");
     }
@@ -149,8 +159,8 @@ fn a_cta_fits_on_a_multiprocessor() -> Result<()> {
 /// What loads through tensor maps multiplies on the tensor cores, and the loads are TMA's.
 #[test]
 fn matrix_kernels_use_tensor_cores_and_tma() -> Result<()> {
-    for figures in LIBRARY.manifest()?.kernels {
-        let Figures { name, tensor_maps, hgmma, utmaldg, .. } = &figures;
+    for figures in families()?.iter().flat_map(|module| &module.described.kernels) {
+        let Figures { name, tensor_maps, hgmma, utmaldg, .. } = figures;
         assert_eq!(*tensor_maps > 0, *hgmma > 0, "{name}: {hgmma} HGMMA");
         assert_eq!(*tensor_maps > 0, *utmaldg > 0, "{name}: {utmaldg} UTMALDG");
     }

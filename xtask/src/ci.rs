@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::msrv;
 use crate::process;
 use crate::ptx::compile;
-use crate::ptx::module::MODULES;
+use crate::ptx::module::SOURCES;
 use crate::ptx::nightly::Nightly;
 use crate::report;
 use crate::workspace::Workspace;
@@ -64,8 +64,8 @@ fn clippy(workspace: &Workspace) -> Result<()> {
 /// The step above sees only what the kernel crate shows to the host.
 fn clippy_kernels(workspace: &Workspace) -> Result<()> {
     let nightly = Nightly::find()?;
-    MODULES.iter().try_for_each(|module| {
-        let mut cargo = compile::cargo(workspace, &nightly, module, "clippy");
+    SOURCES.iter().try_for_each(|source| {
+        let mut cargo = compile::cargo(workspace, &nightly, source, "clippy");
         process::run(cargo.args(["--", "-Dwarnings"]))
     })
 }

@@ -37,7 +37,9 @@ impl From<&Error> for OxmlaStatus {
             Error::OutOfMemory { .. } => Self::OutOfMemory,
             Error::NoDriver { .. } => Self::NoDriver,
             Error::NoPrimaryContext { .. } => Self::NoContext,
-            Error::UnsupportedDevice { .. } | Error::ModuleLoad { .. } => Self::UnsupportedDevice,
+            Error::UnsupportedDevice { .. }
+            | Error::OldDriver { .. }
+            | Error::ModuleLoad { .. } => Self::UnsupportedDevice,
             Error::Driver { .. } | Error::DeviceLost { .. } => Self::Driver,
             _ => Self::InvalidArgument,
         }

@@ -36,7 +36,8 @@ pub struct Decode<'a> {
     /// of YaRN's factor.
     pub softmax_scale: f32,
     /// Soft cap of the scaled scores `s`, which become `cap · tanh(s / cap)`, as Gemma 2 has it; `None` leaves them as
-    /// they are. On a GPU the tangent is that of `tanh.approx`: a capped score is off by up to 2^−11 of itself.
+    /// they are. On a GPU the tangent is that of `tanh.approx`: a capped score is off by up to 2^−11 of itself; and the first
+    /// call with a cap loads the kernels for it, see [`Device::load`](crate::Device::load).
     pub softcap: Option<f32>,
 }
 

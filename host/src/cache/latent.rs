@@ -30,9 +30,14 @@ impl LatentCache {
     ///
     /// # Errors
     /// - [`Error::OutOfRange`] if there are no blocks, or more than an `i32` can number.
-    /// - [`Error::OutOfMemory`], [`Error::SizeOverflow`], or [`Error::Driver`].
+    /// - [`Error::OutOfMemory`], [`Error::SizeOverflow`], [`Error::Driver`], or [`Error::ModuleLoad`]: the first cache of
+    ///   a format loads its kernels, see [`Device::load`].
     pub fn new(device: &Device, layout: CacheLayout, blocks: usize) -> Result<Self> {
         let bytes = check_size(&layout, blocks)?;
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(device) = device {
+            crate::backend::cuda::prepare_cache(device, layout.format())?;
+        }
         Ok(Self { layout, blocks, buffer: device.alloc(bytes)? })
     }
 

@@ -1,5 +1,6 @@
 //! Memory through which CTAs that share a tile exchange their sums.
 
+use oxmla_kernels::family::Family;
 #[cfg(feature = "cuda")]
 use oxmla_kernels::gemm::{config::COUNTER_STRIDE, tiling::Tiling};
 
@@ -36,8 +37,10 @@ impl Workspace {
     /// Allocates it.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), or [`Error::Driver`](crate::Error::Driver).
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::Driver`](crate::Error::Driver), or
+    /// [`Error::ModuleLoad`](crate::Error::ModuleLoad): the first one loads the kernels, see [`Device::load`].
     pub fn new(device: &Device) -> Result<Self> {
+        device.load(Family::Gemm)?;
         Ok(Self {
             location: device.location(),
             #[cfg(feature = "cuda")]

@@ -1,5 +1,7 @@
 //! Memory between the operations of a layer.
 
+use oxmla_kernels::family::Family;
+
 use super::attention::MlaAttention;
 use super::projected::Projected;
 use crate::buffer::Buffer;
@@ -79,11 +81,13 @@ impl LayerScratch {
     ///
     /// # Errors
     /// [`Error::OutOfRange`](crate::Error::OutOfRange) without tokens,
-    /// [`Error::SizeOverflow`](crate::Error::SizeOverflow), [`Error::OutOfMemory`](crate::Error::OutOfMemory), or
-    /// [`Error::Driver`](crate::Error::Driver).
+    /// [`Error::SizeOverflow`](crate::Error::SizeOverflow), [`Error::OutOfMemory`](crate::Error::OutOfMemory),
+    /// [`Error::Driver`](crate::Error::Driver), or [`Error::ModuleLoad`](crate::Error::ModuleLoad): the first one loads
+    /// the kernels, see [`Device::load`](crate::Device::load).
     pub fn new(layer: &MlaAttention, max_tokens: usize) -> Result<Self> {
         check::range("max_tokens", max_tokens as i128, 1, i32::MAX)?;
         let widths = Widths::of(layer);
+        layer.device.load(Family::Rows)?;
         let workspace = Workspace::new(&layer.device)?;
         let buffers = Buffers::new(layer, &widths, max_tokens)?;
         Ok(Self { dtype: layer.dtype, max_tokens, widths, workspace, buffers })

@@ -4,6 +4,8 @@ use oxmla_kernels::abi::Rows;
 pub use oxmla_kernels::decode::Variant;
 
 use crate::device::Device;
+use crate::dtype::DType;
+use crate::error::Result;
 
 /// Tiles of a list of rows from which on pairs are faster. With fewer, the tensor cores are not what is waited for, and
 /// two CTAs that wait for each other are later than two that do not (`docs/performance-notes.md`, 20).
@@ -26,12 +28,23 @@ pub(super) fn choose(
     if wanted.accepts(rows) && has_room { wanted } else { Variant::Dense }
 }
 
-/// CTAs of the paired kernel that a device has room for at once.
-pub(super) fn room(device: &Device) -> u32 {
+/// CTAs of the paired kernel for `dtype` that a device has room for at once.
+#[cfg_attr(not(feature = "cuda"), expect(unused_variables, reason = "only GPUs have a limit"))]
+pub(super) fn room(device: &Device, dtype: DType) -> Result<u32> {
     match device {
         #[cfg(feature = "cuda")]
-        Device::Cuda(device) => 2 * device.pairs(),
-        _ => u32::MAX,
+        Device::Cuda(device) => Ok(2 * crate::backend::cuda::pairs(device, dtype)?),
+        _ => Ok(u32::MAX),
+    }
+}
+
+/// Loads the kernels for queries of type `dtype` on a GPU; `limited` if steps have windows.
+#[cfg_attr(not(feature = "cuda"), expect(unused_variables, reason = "only GPUs load kernels"))]
+pub(super) fn prepare(device: &Device, limited: bool, dtype: DType) -> Result<()> {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => crate::backend::cuda::prepare_decode(device, limited, dtype),
+        _ => Ok(()),
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Planner {
     config: PlannerConfig,
     splitting: Splitting,
     preferred: Option<Variant>,
+    /// CTAs of the paired kernel that the device has room for at once.
+    room: u32,
     tables: Tables,
     /// `None` on the host, which reads `tables` and keeps no partial results.
     workspace: Option<Workspace>,
@@ -65,7 +67,8 @@ impl Planner {
     /// # Errors
     /// - [`Error::UnsupportedDType`] if the type is neither bf16 nor f16, [`Error::UnsupportedBlockSize`].
     /// - [`Error::OutOfRange`] if a maximum is 0, or more than the kernels can count.
-    /// - [`Error::OutOfMemory`], [`Error::SizeOverflow`], or [`Error::Driver`].
+    /// - [`Error::OutOfMemory`], [`Error::SizeOverflow`], [`Error::Driver`], or [`Error::ModuleLoad`]: the first planner
+    ///   of a type loads its kernels, see [`Device::load`].
     pub fn new(device: &Device, config: PlannerConfig) -> Result<Self> {
         Self::with_splitting(device, config, Splitting::Balanced)
     }
@@ -97,6 +100,7 @@ impl Planner {
         splitting: Splitting,
     ) -> Result<Self> {
         check_config(&config)?;
+        kernel::prepare(device, false, config.dtype)?;
         let tables = Tables::new(config.max_batch, config.max_blocks_per_sequence)?;
         let workspace = match multiprocessors(device) {
             None => None,
@@ -116,6 +120,7 @@ impl Planner {
             config,
             splitting,
             preferred: None,
+            room: kernel::room(device, config.dtype)?,
             tables,
             workspace,
         })
@@ -160,6 +165,7 @@ impl Planner {
     ///   the host, [`Error::LocationMismatch`] if the stream is of another device.
     /// - [`Error::NegativeLength`], [`Error::LengthBeyondTable`], [`Error::BlockOutOfPool`],
     ///   [`Error::ScheduleTooLarge`].
+    /// - [`Error::ModuleLoad`]: the first step with a window loads the kernels for that.
     ///
     /// These leave the planner and its current plan as they were. [`Error::Driver`], and [`Error::OutOfMemory`] if
     /// there is no page-locked memory to upload from, make that plan stale.
@@ -170,6 +176,9 @@ impl Planner {
         let reach = step.reach();
         let (parts, cut) = divide(&self.device, self.splitting, step.lengths, reach, rows.tiles())?;
         let pieces = schedule::pieces(step.lengths, cut, reach, parts)?;
+        if step.mask.window().is_some() {
+            kernel::prepare(&self.device, true, self.config.dtype)?;
+        }
         self.step += 1;
         self.tables.set(&step, self.config.block_size);
         #[cfg(feature = "cuda")]
@@ -179,7 +188,7 @@ impl Planner {
         }
         let summary = Summary::new(step.lengths, pieces);
         let (blocks, preferred) = (summary.most_blocks, self.preferred);
-        let variant = kernel::choose(&rows, parts, blocks, preferred, kernel::room(&self.device));
+        let variant = kernel::choose(&rows, parts, blocks, preferred, self.room);
         Ok(DecodePlan {
             planner: self.id,
             step: self.step,

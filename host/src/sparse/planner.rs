@@ -61,11 +61,16 @@ impl SparsePlanner {
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if a maximum is 0, or more than the kernels can count; [`Error::OutOfMemory`],
-    /// [`Error::SizeOverflow`], or [`Error::Driver`].
+    /// [`Error::SizeOverflow`], [`Error::Driver`], or [`Error::ModuleLoad`]: the first planner loads the kernels, see
+    /// [`Device::load`].
     pub fn new(device: &Device, config: SparsePlannerConfig) -> Result<Self> {
         let SparsePlannerConfig { h_q, max_tokens } = config;
         check::range("h_q", h_q, 1, 1 << 20)?;
         check::range("max_tokens", max_tokens as i128, 1, 1 << 29)?;
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(device) = device {
+            crate::backend::cuda::prepare_sparse(device)?;
+        }
         let workspace = match multiprocessors(device) {
             None => None,
             Some(multiprocessors) => {

@@ -1,6 +1,6 @@
 //! Micro-benchmarks: kernels that do one thing, to find out how fast this GPU does it.
 //!
-//! They make up a second PTX module (feature `micro`, entry points in `entry.rs`), which only the command line
+//! They make up a PTX module of their own (feature `micro`, entry points in `entry.rs`), which only the command line
 //! loads: `oxmla bench micro`. Each leaves a checksum behind, so that a rate is known to be of work that was done.
 //!
 //! | file | what it measures |

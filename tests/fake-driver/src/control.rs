@@ -62,6 +62,12 @@ extern "C" fn fake_launched() -> *const c_char {
     kernel::LAUNCHED.load(Ordering::Relaxed).cast_const().cast()
 }
 
+/// What this thread forbids itself while streams are captured: `CUstreamCaptureMode`.
+#[unsafe(no_mangle)]
+extern "C" fn fake_capture_mode() -> i32 {
+    stream::capture_mode()
+}
+
 /// Objects and pieces of memory that were given out and not given back.
 #[unsafe(no_mangle)]
 extern "C" fn fake_live() -> i64 {

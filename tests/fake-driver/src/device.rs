@@ -10,7 +10,7 @@ use crate::object::Handle;
 
 pub const MULTIPROCESSORS: i32 = 132;
 const NAME: &[u8] = b"fake H100\0";
-const GPUS: usize = 2;
+const GPUS: usize = 8;
 /// CUDA 13.0.
 const VERSION: i32 = 13_000;
 

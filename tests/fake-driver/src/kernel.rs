@@ -6,11 +6,12 @@ use std::slice;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::call::{
-    COOPERATIVE_LAUNCH_TOO_LARGE, INVALID_HANDLE, INVALID_VALUE, NOT_FOUND, SUCCESS,
+    COOPERATIVE_LAUNCH_TOO_LARGE, INVALID_HANDLE, INVALID_VALUE, NOT_FOUND,
+    STREAM_CAPTURE_UNSUPPORTED, SUCCESS,
 };
 use crate::device::MULTIPROCESSORS;
 use crate::object::{Handle, create, destroy};
-use crate::stream::is_of_current_context;
+use crate::stream::{allows_unsafe_calls, is_of_current_context};
 
 /// Bytes of shared memory that a CTA can have.
 const SHARED_BYTES: u32 = 227 << 10;
@@ -95,6 +96,9 @@ functions! {
         _names: *mut i32,
         _values: *mut *mut c_void
     ) {
+        if !allows_unsafe_calls() {
+            return STREAM_CAPTURE_UNSUPPORTED;
+        }
         *module = create(Module(CStr::from_ptr(image.cast()).into()));
         SUCCESS
     }

@@ -1,6 +1,6 @@
 //! A CUDA driver without a GPU.
 //!
-//! It has two GPUs of the Hopper generation, whose memory is the host's. Copies are done at once; kernels are
+//! It has eight GPUs of the Hopper generation, whose memory is the host's. Copies are done at once; kernels are
 //! accepted or refused as the driver would, and do nothing. So the host's own share of every call can be tested
 //! and timed on any machine: what it asks the driver for, how it takes a refusal, what it leaves behind.
 //!

@@ -1,5 +1,6 @@
 //! Streams, events and graphs. Work is done when it is given, so there is nothing to wait for.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::call::{STREAM_CAPTURE_ISOLATION, STREAM_CAPTURE_UNSUPPORTED, SUCCESS};
@@ -21,6 +22,26 @@ struct Event {
 struct Graph;
 
 struct Executable;
+
+/// `CU_STREAM_CAPTURE_MODE_RELAXED`.
+const RELAXED: i32 = 2;
+
+thread_local! {
+    /// Captures that this thread has begun.
+    static CAPTURES: Cell<usize> = const { Cell::new(0) };
+    /// What this thread forbids itself while there are captures: `CUstreamCaptureMode`.
+    static MODE: Cell<i32> = const { Cell::new(0) };
+}
+
+/// Whether this thread may make calls that no capture can contain.
+pub fn allows_unsafe_calls() -> bool {
+    CAPTURES.get() == 0 || MODE.get() == RELAXED
+}
+
+/// What this thread forbids itself.
+pub fn capture_mode() -> i32 {
+    MODE.get()
+}
 
 /// The stream behind a handle; `None` for the default stream.
 ///
@@ -62,6 +83,11 @@ functions! {
     Bound fn cuStreamBeginCapture_v2(handle: Handle, _mode: i32) {
         let Some(stream) = stream(handle) else { return STREAM_CAPTURE_UNSUPPORTED };
         stream.capturing.store(true, Ordering::Relaxed);
+        CAPTURES.set(CAPTURES.get() + 1);
+        SUCCESS
+    }
+    Free fn cuThreadExchangeStreamCaptureMode(mode: *mut i32) {
+        *mode = MODE.replace(*mode);
         SUCCESS
     }
     Release fn cuStreamEndCapture(handle: Handle, graph: *mut Handle) {
@@ -69,6 +95,7 @@ functions! {
         if !captured {
             return STREAM_CAPTURE_UNSUPPORTED;
         }
+        CAPTURES.set(CAPTURES.get() - 1);
         *graph = create(Graph);
         SUCCESS
     }

@@ -74,12 +74,13 @@ fn run(args: &Args) -> Result<bool> {
     let device = Device::cuda(0).context("no GPU to test on")?;
     let cuda = cuda_version(&device)?;
     println!("{}, CUDA {cuda}", device.name());
-    let (groups, checks) = selection(args)?;
+    let Selection { first, groups, checks } = selection(args)?;
 
     let name = device.name().to_owned();
     let mut session = Session::new(device, ORACLE_BUDGET)?;
     let watchdog = Watchdog::new(Duration::from_secs(args.time_limit));
     let mut suite = Suite::new(&mut session, &watchdog);
+    first.iter().for_each(|check| suite.check(check));
     groups.iter().for_each(|group| suite.group(group));
     checks.iter().for_each(|check| suite.check(check));
 
@@ -107,11 +108,18 @@ fn cuda_version(device: &Device) -> Result<String> {
     Ok(format!("{major}.{minor}"))
 }
 
-/// What the options ask for.
-fn selection(args: &Args) -> Result<(Vec<Group>, Vec<Check>)> {
+/// What the options ask for, in its order.
+#[derive(Default)]
+struct Selection {
+    first: Vec<Check>,
+    groups: Vec<Group>,
+    checks: Vec<Check>,
+}
+
+fn selection(args: &Args) -> Result<Selection> {
     if let Some(case) = &args.case {
-        let group = Group { name: "case".into(), cases: vec![case.clone()] };
-        return Ok((vec![group], Vec::new()));
+        let groups = vec![Group { name: "case".into(), cases: vec![case.clone()] }];
+        return Ok(Selection { groups, ..Selection::default() });
     }
     let mut groups = match (args.small, args.quick) {
         (true, _) => grid::small(),
@@ -119,16 +127,17 @@ fn selection(args: &Args) -> Result<(Vec<Group>, Vec<Check>)> {
         _ => grid::all(),
     };
     groups.retain(|group| group.name.contains(&args.filter));
-    let all = checks::EVERY_DEVICE.iter().chain(checks::GPU).copied();
     let is_asked_for = |check: &Check| {
         check.name.contains(&args.filter)
             && !(args.small && checks::NOT_SMALL.contains(&check.name))
     };
+    let first: Vec<Check> = checks::UNLOADED.iter().copied().filter(is_asked_for).collect();
+    let all = checks::EVERY_DEVICE.iter().chain(checks::GPU).copied();
     let checks: Vec<Check> = all.filter(is_asked_for).collect();
-    if groups.is_empty() && checks.is_empty() {
+    if first.is_empty() && groups.is_empty() && checks.is_empty() {
         bail!("nothing is called `{}`", args.filter);
     }
-    Ok((groups, checks))
+    Ok(Selection { first, groups, checks })
 }
 
 fn print(report: &Report) {

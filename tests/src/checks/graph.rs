@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use half::f16;
 use oxmla::backend::cuda::CudaDevice;
 use oxmla::backend::cuda::graph::Graph;
-use oxmla::{Device, Error, Mask, Planner, PlannerConfig, decode};
+use oxmla::cache::{CopyBlocks, copy_blocks};
+use oxmla::{BLOCK_SIZE, DType, Device, Error, Family, Mask, Planner, PlannerConfig, decode};
 
 use crate::case::{Case, Lengths};
 use crate::inputs::Cache;
@@ -75,6 +77,27 @@ fn change(scene: &mut Scene, case: &Case, host: Cache) -> Result<()> {
     scene.case.lengths = case.lengths.clone();
     scene.out.refill()?;
     scene.lse.refill()?;
+    Ok(())
+}
+
+/// A capture whose first call finds nothing loaded: a copy of a block, which nothing is made for.
+pub fn before_kernels(session: &mut Session) -> Result<()> {
+    let (device, gpu, stream) = (session.device(), gpu(session)?, session.stream());
+    ensure!(!gpu.has_loaded(Family::Rows), "this check must be the first to use these kernels");
+    let rows: Vec<f16> = (0..BLOCK_SIZE * 576).map(|n| f16::from_f32(n as f32 % 1000.0)).collect();
+    let mut cache = device.upload(&[rows.clone(), vec![f16::ZERO; rows.len()]].concat())?;
+    let pairs = device.upload(&[0, 1])?;
+    let graph = Graph::capture(&gpu, stream.as_ref(), || {
+        let args = CopyBlocks {
+            pairs: pairs.view(DType::I32, &[1, 2])?,
+            kv_cache: cache.view_mut(DType::F16, &[2, BLOCK_SIZE, 1, 576])?,
+        };
+        copy_blocks(device, stream.as_ref(), args)
+    })?;
+    // SAFETY: the memory that the capture named is still there, and nobody uses it.
+    unsafe { graph.launch(stream.as_ref())? };
+    stream.synchronize()?;
+    ensure!(cache.to_vec::<f16>()?[rows.len()..] == rows, "the block was not copied");
     Ok(())
 }
 

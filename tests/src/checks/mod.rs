@@ -74,6 +74,11 @@ pub const EVERY_DEVICE: &[Check] = &[
     Check { name: "layer-steps", run: layers::steps },
 ];
 
+/// What a GPU must pass first, before anybody has loaded kernels.
+#[cfg(feature = "gpu")]
+pub const UNLOADED: &[Check] =
+    &[Check { name: "graph-before-kernels", run: graph::before_kernels }];
+
 /// What a GPU must pass beside that.
 #[cfg(feature = "gpu")]
 pub const GPU: &[Check] = &[

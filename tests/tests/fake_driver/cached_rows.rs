@@ -3,7 +3,7 @@
 use anyhow::Result;
 use half::bf16;
 use oxmla::cache::{CopyBlocks, GatherRows, copy_blocks, gather};
-use oxmla::{DType, Device, Error, StreamRef, TensorRef};
+use oxmla::{DType, Device, Error, Family, StreamRef, TensorRef};
 use oxmla_tests::checks::cached_rows;
 
 use crate::fake::Fake;
@@ -21,6 +21,7 @@ fn each_call_is_one_launch() -> Result<()> {
     let fake = Fake::driver();
     let device = Device::cuda(0)?;
     let stream = device.stream()?;
+    device.load(Family::Rows)?;
     let mut cache = device.alloc(2 * 64 * 576 * 2)?;
     let indices = device.alloc(1024)?;
     for copies in [0, 1, 100] {

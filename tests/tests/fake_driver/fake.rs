@@ -14,6 +14,7 @@ pub struct Fake {
 }
 
 struct Controls {
+    capture_mode: extern "C" fn() -> i32,
     calls: unsafe extern "C" fn(*const c_char) -> u64,
     fail: unsafe extern "C" fn(*const c_char, u64, i32, bool),
     failed: extern "C" fn() -> *const c_char,
@@ -47,6 +48,11 @@ impl Fake {
     pub fn all_calls(&self) -> u64 {
         // SAFETY: null is for all.
         unsafe { (self.controls.calls)(null()) }
+    }
+
+    /// What this thread forbids itself while streams are captured; 0, the strictest, unless it has changed that.
+    pub fn capture_mode(&self) -> i32 {
+        (self.controls.capture_mode)()
     }
 
     /// The context that is current on this thread.
@@ -127,6 +133,7 @@ impl Controls {
         unsafe {
             let library = Library::new(&path).unwrap();
             let controls = Self {
+                capture_mode: *library.get(b"fake_capture_mode\0").unwrap(),
                 calls: *library.get(b"fake_calls\0").unwrap(),
                 fail: *library.get(b"fake_fail\0").unwrap(),
                 failed: *library.get(b"fake_failed\0").unwrap(),

@@ -7,6 +7,7 @@ mod cost;
 #[cfg(feature = "cudarc")]
 mod cudarc;
 mod fake;
+mod families;
 mod faults;
 mod layers;
 mod opening;

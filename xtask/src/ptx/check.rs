@@ -6,90 +6,117 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::budget::Budgets;
 use super::manifest::{self, Manifest};
-use super::module::{MODULES, Module};
+use super::module::{Module, SOURCES, Source};
 use super::nightly::{self, Nightly};
-use super::{Assembled, source};
+use super::{Built, source};
 use crate::workspace::Workspace;
 
 const REGENERATE: &str = "run `cargo xtask ptx` and commit host/ptx/";
 
 /// Cheap comparisons first: a stale source hash needs no compiler.
 pub fn run(workspace: &Workspace) -> Result<()> {
-    let committed = MODULES
+    let committed = SOURCES
         .iter()
-        .map(|module| Committed::read(workspace, module))
+        .map(|source| Committed::read(workspace, source))
         .collect::<Result<Vec<_>>>()?;
-    committed.iter().try_for_each(|module| module.check_hashes(workspace))?;
-    let kernels = || committed.iter().flat_map(|module| &module.manifest.kernels);
+    committed.iter().try_for_each(|source| source.check_hashes(workspace))?;
+    let strays = strays(workspace)?;
+    ensure!(
+        strays.is_empty(),
+        "host/ptx/ has {}, which no module is; {REGENERATE}",
+        strays.join(", ")
+    );
+    let kernels = || committed.iter().flat_map(|source| source.manifest.kernels());
     Budgets::read(workspace)?.check(kernels())?;
     let nightly = Nightly::find()?;
-    committed.iter().try_for_each(|module| module.check_contents(workspace, &nightly))?;
+    committed.iter().try_for_each(|source| source.check_contents(workspace, &nightly))?;
     println!("host/ptx/ is what kernels/ gives");
     Ok(())
 }
 
-/// What is in `host/ptx/` of a module.
+/// Files of PTX in `host/ptx/` that are no module's.
+pub fn strays(workspace: &Workspace) -> Result<Vec<String>> {
+    let known: Vec<_> =
+        SOURCES.iter().flat_map(Source::modules).map(|module| module.ptx_file()).collect();
+    let files = fs::read_dir(workspace.ptx_dir()).context("cannot read host/ptx/")?;
+    let names = files.map(|file| Ok(file?.file_name().to_string_lossy().into_owned()));
+    let mut names = names.collect::<Result<Vec<_>>>()?;
+    names.retain(|name| name.ends_with(".ptx") && !known.contains(name));
+    names.sort();
+    Ok(names)
+}
+
+/// What is in `host/ptx/` of a source.
 struct Committed {
-    module: &'static Module,
-    ptx: String,
+    source: &'static Source,
+    /// The modules, and the PTX of each.
+    modules: Vec<(Module, String)>,
     manifest: Manifest,
 }
 
 impl Committed {
-    fn read(workspace: &Workspace, module: &'static Module) -> Result<Self> {
+    fn read(workspace: &Workspace, source: &'static Source) -> Result<Self> {
         let file = |name: &str| {
             fs::read_to_string(workspace.ptx_dir().join(name))
                 .with_context(|| format!("host/ptx/{name} is missing; {REGENERATE}"))
         };
-        let name = module.manifest_file;
+        let name = source.manifest_file;
         let manifest = serde_json::from_str(&file(name)?)
             .with_context(|| format!("host/ptx/{name} is not a manifest; {REGENERATE}"))?;
-        Ok(Self { module, ptx: file(&module.ptx_file())?, manifest })
+        let read = |module: Module| Ok((module, file(&module.ptx_file())?));
+        let modules = source.modules().into_iter().map(read).collect::<Result<_>>()?;
+        Ok(Self { source, modules, manifest })
     }
 
     fn check_hashes(&self, workspace: &Workspace) -> Result<()> {
-        let Self { module, ptx, manifest } = self;
-        let ptx_file = module.ptx_file();
+        let Self { source, modules, manifest } = self;
+        let manifest_file = source.manifest_file;
         let fingerprint =
-            source::fingerprint(workspace, module, &manifest.sources).with_context(|| {
-                format!("host/ptx/{ptx_file} cannot be compared with kernels/; {REGENERATE}")
+            source::fingerprint(workspace, source, &manifest.sources).with_context(|| {
+                format!("host/ptx/{manifest_file} cannot be compared with kernels/; {REGENERATE}")
             })?;
         ensure!(
             manifest.source_sha256 == fingerprint,
-            "kernels/ has changed since host/ptx/{ptx_file} was generated; {REGENERATE}"
+            "kernels/ has changed since host/ptx/{manifest_file} was generated; {REGENERATE}"
         );
-        ensure!(
-            manifest.ptx_sha256 == manifest::ptx_sha256(ptx),
-            "host/ptx/{ptx_file} is not the file its manifest describes; {REGENERATE}"
-        );
+        for (module, ptx) in modules {
+            let described = manifest.modules.iter().find(|figures| figures.name == module.name);
+            let sha256 = manifest::ptx_sha256(ptx);
+            ensure!(
+                described.is_some_and(|figures| figures.ptx_sha256 == sha256),
+                "host/ptx/{} is not the file that {manifest_file} describes; {REGENERATE}",
+                module.ptx_file()
+            );
+        }
         Ok(())
     }
 
     fn check_contents(&self, workspace: &Workspace, nightly: &Nightly) -> Result<()> {
-        let Self { module, ptx, manifest } = self;
-        let ptx_file = module.ptx_file();
+        let Self { source, modules, manifest } = self;
+        let manifest_file = source.manifest_file;
         ensure!(
             manifest.rustc == nightly.rustc,
-            "host/ptx/{ptx_file} was generated by {}, and {} cannot reproduce it; install the former with\n    {}\nor {REGENERATE}",
+            "host/ptx/{manifest_file} was generated by {}, and {} cannot reproduce it; install the former with\n    {}\nor {REGENERATE}",
             manifest.rustc,
             nightly.rustc,
             nightly::pinned_hint()
         );
-        let rebuilt = Assembled::build(workspace, nightly, module)?;
+        let rebuilt = Built::new(workspace, nightly, source)?;
         ensure!(rebuilt.warnings == 0, "the kernels compile with {} warnings", rebuilt.warnings);
-        if let Some(line) = first_difference(ptx, &rebuilt.ptx) {
-            bail!(
-                "host/ptx/{ptx_file} differs at line {line} from what kernels/ gives ({}); {REGENERATE}",
-                rebuilt.ptx_path.display()
-            );
+        for ((module, ptx), (_, expected)) in modules.iter().zip(&rebuilt.modules) {
+            if let Some(line) = first_difference(ptx, expected) {
+                let file = module.ptx_file();
+                bail!(
+                    "host/ptx/{file} differs at line {line} from what kernels/ gives; {REGENERATE}"
+                );
+            }
         }
         let expected = rebuilt.manifest(workspace, nightly)?.to_json()?;
         let found = manifest.to_json()?;
         if let Some(line) = first_difference(&found, &expected) {
             let at = |text: &str| text.lines().nth(line - 1).unwrap_or_default().trim().to_owned();
             bail!(
-                "host/ptx/{} says `{}` where kernels/ gives `{}`; {REGENERATE}",
-                module.manifest_file,
+                "host/ptx/{manifest_file} says `{}` where kernels/ gives `{}`; {REGENERATE}",
                 at(&found),
                 at(&expected)
             );

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::{Artifact, Message, diagnostic::DiagnosticLevel};
 
-use super::module::Module;
+use super::module::Source;
 use super::nightly::Nightly;
 use crate::process;
 use crate::workspace::Workspace;
@@ -33,12 +33,12 @@ pub struct Compiled {
     pub warnings: usize,
 }
 
-/// `cargo <subcommand>` for the kernels of a module as the GPU gets them, in a target directory of their own, so
+/// `cargo <subcommand>` for kernels as the GPU gets them, in a target directory of their own, so
 /// that host builds never wait for it.
 pub fn cargo(
     workspace: &Workspace,
     nightly: &Nightly,
-    module: &Module,
+    source: &Source,
     subcommand: &str,
 ) -> Command {
     let mut cargo = nightly.command("cargo");
@@ -49,15 +49,15 @@ pub fn cargo(
         .args([subcommand, "--package", "oxmla-kernels", "--lib", "--profile", "kernels"])
         .args(["--target", TARGET, "-Zbuild-std=core", "--target-dir"])
         .arg(workspace.target.join("kernels"));
-    if let Some(feature) = module.feature {
+    if let Some(feature) = source.feature {
         cargo.args(["--features", feature]);
     }
     cargo
 }
 
-/// Compiles the kernels of a module.
-pub fn compile(workspace: &Workspace, nightly: &Nightly, module: &Module) -> Result<Compiled> {
-    let mut cargo = cargo(workspace, nightly, module, "rustc");
+/// Compiles kernels.
+pub fn compile(workspace: &Workspace, nightly: &Nightly, source: &Source) -> Result<Compiled> {
+    let mut cargo = cargo(workspace, nightly, source, "rustc");
     cargo.args(["--message-format=json", "--", "--emit=asm"]).stdout(Stdio::piped());
     let mut child = cargo.spawn().context("cannot start rustup")?;
     let messages = BufReader::new(child.stdout.take().context("cargo's output is piped")?);

@@ -8,27 +8,39 @@ use oxmla_kernels::launch::Kernel;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::assemble::Assembled;
 use super::source;
 use super::usage::{self, Usage};
-use crate::sass::listing::Listing;
+use crate::cuda_tools;
+use crate::sass::listing::{self, Listing};
+use crate::workspace::Workspace;
 
 /// The whole file.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// SHA-256 over `sources` and all else that decides the PTX, see `source.rs`.
     pub source_sha256: String,
-    /// SHA-256 of the PTX beside this file.
-    pub ptx_sha256: String,
     /// `rustc --version`.
     pub rustc: String,
-    /// PTX ISA version that a driver must know to load the file.
+    /// PTX ISA version that a driver must know to load the files.
     pub ptx_version: String,
     /// Release of the assembler that the figures below come from.
     pub ptxas: String,
-    /// In the order of the launch table.
-    pub kernels: Vec<KernelFigures>,
+    /// The files of PTX beside this one.
+    pub modules: Vec<ModuleFigures>,
     /// What rustc read, relative to the workspace.
     pub sources: Vec<String>,
+}
+
+/// One file of PTX.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleFigures {
+    /// What the module is called.
+    pub name: String,
+    /// SHA-256 of the PTX.
+    pub ptx_sha256: String,
+    /// In the order of the launch table.
+    pub kernels: Vec<KernelFigures>,
 }
 
 /// One kernel: its launch and what ptxas made of it.
@@ -63,6 +75,11 @@ impl Manifest {
     pub fn to_json(&self) -> Result<String> {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }
+
+    /// The figures of every kernel.
+    pub fn kernels(&self) -> impl Iterator<Item = &KernelFigures> {
+        self.modules.iter().flat_map(|module| &module.kernels)
+    }
 }
 
 impl fmt::Display for Manifest {
@@ -70,23 +87,46 @@ impl fmt::Display for Manifest {
         writeln!(f, "PTX {} by {}, ptxas {}", self.ptx_version, self.rustc, self.ptxas)?;
         writeln!(
             f,
-            "{:<24}{:>8}{:>11}{:>10}{:>14}{:>7}{:>9}",
+            "{:<32}{:>8}{:>11}{:>10}{:>14}{:>7}{:>9}",
             "kernel", "threads", "registers", "shared B", "instructions", "HGMMA", "UTMALDG"
         )?;
-        for k in &self.kernels {
-            writeln!(
-                f,
-                "{:<24}{:>8}{:>11}{:>10}{:>14}{:>7}{:>9}",
-                k.name, k.threads, k.registers, k.shared_bytes, k.instructions, k.hgmma, k.utmaldg
-            )?;
+        for module in &self.modules {
+            writeln!(f, "{}", module.name)?;
+            for k in &module.kernels {
+                writeln!(
+                    f,
+                    "  {:<30}{:>8}{:>11}{:>10}{:>14}{:>7}{:>9}",
+                    k.name,
+                    k.threads,
+                    k.registers,
+                    k.shared_bytes,
+                    k.instructions,
+                    k.hgmma,
+                    k.utmaldg
+                )?;
+            }
         }
         Ok(())
     }
 }
 
+impl ModuleFigures {
+    /// Judges a module, and disassembles it.
+    pub fn new(workspace: &Workspace, assembled: &Assembled<'_>) -> Result<Self> {
+        let module = assembled.module;
+        let usage = assembled.usage()?;
+        let listings = listing::disassemble(&cuda_tools::nvdisasm(workspace)?, &assembled.cubin)?;
+        Ok(Self {
+            name: module.name.to_owned(),
+            ptx_sha256: ptx_sha256(assembled.ptx),
+            kernels: KernelFigures::all(module.kernels, &usage, &listings)?,
+        })
+    }
+}
+
 impl KernelFigures {
     /// The figures of every kernel of a launch table, in its order.
-    pub fn all(
+    fn all(
         kernels: &[Kernel],
         usage: &usage::Kernels,
         listings: &BTreeMap<String, Listing>,

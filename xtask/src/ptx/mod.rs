@@ -1,4 +1,4 @@
-//! `cargo xtask ptx`: kernels/ → PTX → launch bounds → ptxas → budgets → `host/ptx/`, for each PTX module.
+//! `cargo xtask ptx`: kernels/ → PTX → launch bounds → modules → ptxas → budgets → `host/ptx/`.
 
 mod assemble;
 mod budget;
@@ -10,19 +10,19 @@ pub mod module;
 pub mod nightly;
 mod patch;
 mod source;
+mod split;
 mod usage;
 
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use self::assemble::Assembled;
 use self::budget::Budgets;
-use self::manifest::{KernelFigures, Manifest};
-use self::module::{MODULES, Module};
+use self::manifest::{Manifest, ModuleFigures};
+use self::module::{Module, SOURCES, Source};
 use self::nightly::Nightly;
 use crate::cuda_tools;
-use crate::sass::listing;
 use crate::workspace::Workspace;
 
 /// Options of `cargo xtask ptx`.
@@ -41,64 +41,47 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     if args.check { check::run(workspace) } else { write(workspace, args.accept_budgets) }
 }
 
-/// Compiled, patched and assembled kernels of a module, not judged yet.
-pub struct Assembled {
-    module: &'static Module,
-    ptx: String,
+/// Kernels compiled, patched and divided among their modules, not judged yet.
+pub struct Built {
+    source: &'static Source,
+    /// The modules, and the PTX of each.
+    modules: Vec<(Module, String)>,
     sources: Vec<String>,
-    ptx_path: PathBuf,
-    /// Machine code, for the disassembler.
-    pub cubin: PathBuf,
-    report: String,
     warnings: usize,
 }
 
-impl Assembled {
-    /// Builds from the sources; what it makes stays in the target directory, where people find it even
-    /// when ptxas refuses.
-    pub fn build(
-        workspace: &Workspace,
-        nightly: &Nightly,
-        module: &'static Module,
-    ) -> Result<Self> {
-        let compiled = compile::compile(workspace, nightly, module)?;
-        let ptx = patch::patch(&compiled.ptx, module.kernels)?;
-        let directory = workspace.target.join("kernels");
-        let ptx_path = directory.join(module.ptx_file());
-        let cubin = directory.join(module.cubin_file());
-        fs::write(&ptx_path, &ptx)?;
-        let report = assemble::assemble(&cuda_tools::ptxas(workspace)?, &ptx_path, &cubin)?;
-        Ok(Self {
-            module,
-            ptx,
-            sources: compiled.sources,
-            ptx_path,
-            cubin,
-            report,
-            warnings: compiled.warnings,
-        })
+impl Built {
+    /// Builds from the sources.
+    pub fn new(workspace: &Workspace, nightly: &Nightly, source: &'static Source) -> Result<Self> {
+        let compiled = compile::compile(workspace, nightly, source)?;
+        let modules = source.modules();
+        let kernels: Vec<_> = modules.iter().flat_map(|module| module.kernels).copied().collect();
+        let ptx = patch::patch(&compiled.ptx, &kernels)?;
+        let texts = split::split(&ptx, &modules)?;
+        let modules = modules.into_iter().zip(texts).collect();
+        Ok(Self { source, modules, sources: compiled.sources, warnings: compiled.warnings })
     }
 
-    /// What makes these kernels unfit to commit, if anything. Budgets aside.
-    pub fn judge(&self) -> Result<()> {
-        self.usage().map(drop)
+    /// Assembles one of the modules.
+    pub fn assemble(&self, workspace: &Workspace, module: &Module) -> Result<Assembled<'_>> {
+        let of_that_name = |(built, _): &&(Module, String)| built.name == module.name;
+        let (module, ptx) = self.modules.iter().find(of_that_name).context("a module of these")?;
+        Assembled::new(workspace, module, ptx)
     }
 
-    fn usage(&self) -> Result<usage::Kernels> {
-        divergence::check(&self.ptx).with_context(|| self.ptx_path.display().to_string())?;
-        usage::parse(&self.report).with_context(|| self.ptx_path.display().to_string())
-    }
-
+    /// Assembles all of them, side by side, and judges them, budgets aside.
     fn manifest(&self, workspace: &Workspace, nightly: &Nightly) -> Result<Manifest> {
-        let usage = self.usage()?;
-        let listings = listing::disassemble(&cuda_tools::nvdisasm(workspace)?, &self.cubin)?;
+        let ptxas = cuda_tools::version(&cuda_tools::ptxas(workspace)?)?;
+        cuda_tools::nvdisasm(workspace)?;
+        let (_, ptx) = self.modules.first().context("a source has modules")?;
         Ok(Manifest {
-            source_sha256: source::fingerprint(workspace, self.module, &self.sources)?,
-            ptx_sha256: manifest::ptx_sha256(&self.ptx),
+            source_sha256: source::fingerprint(workspace, self.source, &self.sources)?,
             rustc: nightly.rustc.clone(),
-            ptx_version: manifest::ptx_version(&self.ptx)?,
-            ptxas: cuda_tools::version(&cuda_tools::ptxas(workspace)?)?,
-            kernels: KernelFigures::all(self.module.kernels, &usage, &listings)?,
+            ptx_version: manifest::ptx_version(ptx)?,
+            ptxas,
+            modules: assemble::side_by_side(&self.modules, |(module, ptx)| {
+                ModuleFigures::new(workspace, &Assembled::new(workspace, module, ptx)?)
+            })?,
             sources: self.sources.clone(),
         })
     }
@@ -113,15 +96,15 @@ fn write(workspace: &Workspace, accept_budgets: bool) -> Result<()> {
             nightly::pinned_hint()
         );
     }
-    let build = |module| {
-        let assembled = Assembled::build(workspace, &nightly, module)?;
-        let manifest = assembled.manifest(workspace, &nightly)?;
+    let build = |source| {
+        let built = Built::new(workspace, &nightly, source)?;
+        let manifest = built.manifest(workspace, &nightly)?;
         print!("{manifest}");
-        Ok((assembled, manifest))
+        Ok((built, manifest))
     };
     // Nothing is written before everything has been judged.
-    let built: Vec<_> = MODULES.iter().map(build).collect::<Result<_>>()?;
-    let kernels = || built.iter().flat_map(|(_, manifest)| &manifest.kernels);
+    let built: Vec<_> = SOURCES.iter().map(build).collect::<Result<_>>()?;
+    let kernels = || built.iter().flat_map(|(_, manifest)| manifest.kernels());
     if accept_budgets {
         Budgets::of(kernels()).write(workspace)?;
     } else {
@@ -129,9 +112,14 @@ fn write(workspace: &Workspace, accept_budgets: bool) -> Result<()> {
     }
     let directory = workspace.ptx_dir();
     fs::create_dir_all(&directory)?;
-    for (assembled, manifest) in &built {
-        fs::write(directory.join(assembled.module.ptx_file()), &assembled.ptx)?;
-        fs::write(directory.join(assembled.module.manifest_file), manifest.to_json()?)?;
+    for stray in check::strays(workspace)? {
+        fs::remove_file(directory.join(stray))?;
+    }
+    for (built, manifest) in &built {
+        for (module, ptx) in &built.modules {
+            fs::write(directory.join(module.ptx_file()), ptx)?;
+        }
+        fs::write(directory.join(built.source.manifest_file), manifest.to_json()?)?;
     }
     Ok(())
 }

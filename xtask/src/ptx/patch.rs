@@ -18,7 +18,7 @@ const TENSOR_MAP_BYTES: &str = "[128]";
 pub fn patch(ptx: &str, kernels: &[Kernel]) -> Result<String> {
     check_module(ptx)?;
     let mut missing: BTreeMap<&str, &Kernel> = kernels.iter().map(|k| (k.name, k)).collect();
-    ensure!(missing.len() == kernels.len(), "the launch table lists a kernel twice");
+    ensure!(missing.len() == kernels.len(), "two modules list the same kernel");
 
     let mut out = String::with_capacity(ptx.len());
     out.push_str(HEADER);
@@ -28,9 +28,7 @@ pub fn patch(ptx: &str, kernels: &[Kernel]) -> Result<String> {
         out.push('\n');
         let Some(name) = entry_name(line) else { continue };
         let Some(kernel) = missing.remove(name) else {
-            bail!(
-                "the PTX has an entry `{name}` that the launch table does not list (or has it twice)"
-            );
+            bail!("the PTX has an entry `{name}` that no module lists (or has it twice)");
         };
         if !line.ends_with(')') {
             patch_parameters(kernel, &mut lines, &mut out)?;
@@ -44,7 +42,7 @@ pub fn patch(ptx: &str, kernels: &[Kernel]) -> Result<String> {
     }
     if !missing.is_empty() {
         let names: Vec<_> = missing.into_keys().collect();
-        bail!("the launch table lists {}, which the PTX lacks", names.join(", "));
+        bail!("the modules list {}, which the PTX lacks", names.join(", "));
     }
     for kernel in kernels {
         check_tensor_maps_used(&out, kernel)?;
@@ -61,7 +59,7 @@ fn significant_lines(ptx: &str) -> impl Iterator<Item = &str> {
 }
 
 /// `name` of `.visible .entry name(`.
-fn entry_name(line: &str) -> Option<&str> {
+pub fn entry_name(line: &str) -> Option<&str> {
     line.strip_prefix(".visible .entry ")?.split('(').next()
 }
 

@@ -100,8 +100,8 @@ fn an_entry_without_parameters_is_fine() {
 fn table_and_module_list_the_same_kernels() {
     assert!(error(PTX, &[DECODE]).contains("`combine`"));
     let absent = Kernel { name: "absent", ..COMBINE };
-    assert!(error(PTX, &[DECODE, COMBINE, absent]).contains("lists absent"));
-    assert!(error(PTX, &[DECODE, COMBINE, COMBINE]).contains("twice"));
+    assert!(error(PTX, &[DECODE, COMBINE, absent]).contains("list absent"));
+    assert!(error(PTX, &[DECODE, COMBINE, COMBINE]).contains("two modules"));
     let doubled = PTX.replace("entry combine(", "entry decode(");
     assert!(error(&doubled, &[DECODE, COMBINE]).contains("`decode`"));
 }

@@ -7,33 +7,30 @@ use cargo_metadata::{DependencyKind, MetadataCommand, Node, PackageId};
 use sha2::{Digest, Sha256};
 
 use super::compile::{RUSTFLAGS, TARGET};
-use super::module::Module;
+use super::module::Source;
 use crate::workspace::Workspace;
 
-/// SHA-256, in hex, of the kernel crate's manifest and `sources`, the crates it builds with, the compiler's
-/// flags, and the module's feature and launch table.
+/// SHA-256, in hex, of the kernel crate's manifest and `files`, the crates it builds with, the compiler's
+/// flags, its feature, and the launch table by module.
 ///
-/// `sources` are the files that rustc read, relative to the workspace: simulator and host-only modules are
+/// `files` are those that rustc read, relative to the workspace: simulator and host-only modules are
 /// not among them, and a module can join only by a change in one of them.
-pub fn fingerprint(workspace: &Workspace, module: &Module, sources: &[String]) -> Result<String> {
+pub fn fingerprint(workspace: &Workspace, source: &Source, files: &[String]) -> Result<String> {
     let mut hash = Sha256::new();
     let mut field = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     };
-    for source in sources.iter().map(String::as_str).chain(["kernels/Cargo.toml"]) {
-        field(source.as_bytes());
-        field(
-            &fs::read(workspace.root.join(source))
-                .with_context(|| format!("cannot read {source}"))?,
-        );
+    for file in files.iter().map(String::as_str).chain(["kernels/Cargo.toml"]) {
+        field(file.as_bytes());
+        field(&fs::read(workspace.root.join(file)).with_context(|| format!("cannot read {file}"))?);
     }
     for dependency in dependencies(workspace)? {
         field(dependency.as_bytes());
     }
     field(RUSTFLAGS.as_bytes());
-    field(module.feature.unwrap_or_default().as_bytes());
-    field(format!("{:?}", module.kernels).as_bytes());
+    field(source.feature.unwrap_or_default().as_bytes());
+    field(format!("{:?}", source.modules()).as_bytes());
     Ok(hex(&hash.finalize()))
 }
 

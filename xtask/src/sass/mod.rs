@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use self::listing::Listing;
 use crate::cuda_tools;
-use crate::ptx::Assembled;
+use crate::ptx::Built;
 use crate::ptx::module::Module;
 use crate::ptx::nightly::Nightly;
 use crate::workspace::Workspace;
@@ -29,11 +29,12 @@ pub struct Args {
     summary: bool,
 }
 
-/// Builds the kernels as they are and prints one of them.
+/// Builds the kernels as they are, assembles the module of one, and prints it.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    let module = Module::of(&args.kernel)?;
-    let assembled = Assembled::build(workspace, &Nightly::find()?, module)?;
-    if let Err(problem) = assembled.judge() {
+    let (source, module) = Module::of(&args.kernel)?;
+    let built = Built::new(workspace, &Nightly::find()?, source)?;
+    let assembled = built.assemble(workspace, &module)?;
+    if let Err(problem) = assembled.usage() {
         // The listing is how one finds out why.
         eprintln!("warning: {problem:#}");
     }

@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use oxmla_kernels::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
 use oxmla_kernels::cache::{copy, ctas};
 
+use super::choice;
 use super::device::CudaDevice;
 use super::launch::start;
 use crate::cache::CacheFormat;
@@ -21,8 +22,8 @@ pub(crate) fn launch_append(
     (format, rows): (CacheFormat, DType),
     params: &AppendParams,
 ) -> Result<()> {
-    let function = device.kernels().append(format, rows)?;
-    start(device, stream, function, [ctas(params.rows), 1, 1], params)
+    let choice = choice::append(format, rows)?;
+    start(device, stream, choice, [ctas(params.rows), 1, 1], params)
 }
 
 /// Gives the gather kernel to `stream`, as [`launch_append`].
@@ -35,8 +36,8 @@ pub(crate) fn launch_gather(
     (format, rows): (CacheFormat, DType),
     params: &GatherParams,
 ) -> Result<()> {
-    let function = device.kernels().gather(format, rows)?;
-    start(device, stream, function, [ctas(params.rows), 1, 1], params)
+    let choice = choice::gather(format, rows)?;
+    start(device, stream, choice, [ctas(params.rows), 1, 1], params)
 }
 
 /// Gives the kernel that copies blocks, so many, to `stream`, as [`launch_append`].
@@ -50,5 +51,5 @@ pub(crate) fn launch_copy_blocks(
     params: &CopyBlocksParams,
 ) -> Result<()> {
     let grid = [copies, copy::ctas_per_block(params.vectors), 1];
-    start(device, stream, device.kernels().copy_blocks(), grid, params)
+    start(device, stream, choice::COPY_BLOCKS, grid, params)
 }

@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use oxmla_kernels::abi::DenseDecodeParams;
 use oxmla_kernels::decode::Variant;
 
+use super::choice;
 use super::device::CudaDevice;
 use super::driver::Handle;
 use super::launch::Launch;
@@ -42,12 +43,11 @@ pub(crate) fn launch_decode(
 ) -> Result<()> {
     let DecodeLaunch { q, kv_cache, params, .. } = *launch;
     let is_fp8 = kv_cache.dtype() == DType::U8;
-    let kernels = device.kernels();
-    let function = if is_fp8 {
-        kernels.decode_fp8(params.is_limited(), launch.dtype)?
+    let function = device.function(if is_fp8 {
+        choice::decode_fp8(params.is_limited(), launch.dtype)?
     } else {
-        kernels.decode(launch.variant, params.is_limited(), launch.dtype)?
-    };
+        choice::decode(launch.variant, params.is_limited(), launch.dtype)?
+    })?;
     let current = device.make_current()?;
     let driver = current.driver();
     let launch = Launch {

@@ -7,19 +7,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cust::context::Context;
 use cust::device::Device;
+use oxmla_kernels::family::Family;
 
 use super::buffer::CudaBuffer;
+use super::choice::Choice;
 use super::context::Current;
 use super::driver::{Driver, Handle, driver};
 use super::info::CudaInfo;
-use super::module::Kernels;
+use super::module::Function;
+use super::modules::Modules;
 use super::staging::Staging;
 use super::stream::{self, CudaStream};
 use crate::error::{Error, Result};
 use crate::stream::StreamRef;
 use crate::tensor::Location;
 
-/// A GPU of the Hopper generation, with the kernels loaded. Clones are cheap and mean the same GPU.
+/// A GPU of the Hopper generation. Clones are cheap and mean the same GPU.
 ///
 /// It works in the GPU's primary context, as the CUDA runtime, cudarc and PyTorch do, so addresses and
 /// streams can be exchanged with them. Every call makes that context current on its thread if it is not; a
@@ -36,7 +39,7 @@ struct Inner {
     ordinal: u32,
     info: CudaInfo,
     context: Context,
-    kernels: Kernels,
+    modules: Modules,
     staging: Staging,
     /// A stream for copies that nobody orders among other work.
     copies: Handle,
@@ -66,13 +69,13 @@ impl CudaDevice {
         Device::num_devices().map_err(|error| driver.cust_error("cuDeviceGetCount", error))
     }
 
-    /// Opens GPU number `ordinal`: loads the kernels into its primary context.
+    /// Opens GPU number `ordinal`. No kernels are loaded yet, see [`CudaDevice::load`].
     ///
     /// # Errors
     /// - [`Error::NoDriver`] on a machine without an NVIDIA driver or without a GPU.
     /// - [`Error::OutOfRange`] if there is no GPU of that number.
     /// - [`Error::UnsupportedDevice`] if its compute capability is not 9.0.
-    /// - [`Error::ModuleLoad`] if the driver cannot compile or load the kernels.
+    /// - [`Error::OldDriver`] if the driver is too old for the kernels.
     /// - [`Error::Driver`] if another call of the driver fails.
     pub fn open(ordinal: u32) -> Result<Self> {
         static OPEN: Mutex<BTreeMap<u32, CudaDevice>> = Mutex::new(BTreeMap::new());
@@ -101,11 +104,6 @@ impl CudaDevice {
     #[must_use]
     pub fn multiprocessors(&self) -> u32 {
         self.0.info.multiprocessors
-    }
-
-    /// Pairs of CTAs of the paired decode kernel that the GPU has room for at once.
-    pub(crate) fn pairs(&self) -> u32 {
-        self.0.kernels.pairs()
     }
 
     /// What there is to know about the GPU.
@@ -141,6 +139,21 @@ impl CudaDevice {
         CudaStream::new(self)
     }
 
+    /// Loads the kernels of a family into the GPU's primary context, unless they are. See
+    /// [`Device::load`](crate::Device::load).
+    ///
+    /// # Errors
+    /// [`Error::ModuleLoad`] with the log of the driver's compiler, or [`Error::Driver`]. A later call tries again.
+    pub fn load(&self, family: Family) -> Result<()> {
+        self.0.modules.load(self, family)
+    }
+
+    /// Whether the kernels of a family are loaded.
+    #[must_use]
+    pub fn has_loaded(&self, family: Family) -> bool {
+        self.0.modules.has(family)
+    }
+
     /// Refuses a stream of another device.
     pub(super) fn check_stream(&self, stream: StreamRef<'_>) -> Result<()> {
         let (expected, got) = (Location::Cuda { ordinal: self.ordinal() }, stream.location());
@@ -154,8 +167,9 @@ impl CudaDevice {
         self.0.driver
     }
 
-    pub(super) fn kernels(&self) -> &Kernels {
-        &self.0.kernels
+    /// A kernel, ready to launch: loaded by this call, if nobody has loaded its family.
+    pub(super) fn function(&self, choice: Choice) -> Result<Function> {
+        self.0.modules.function(self, choice)
     }
 
     pub(super) fn staging(&self) -> &Staging {
@@ -196,7 +210,7 @@ impl Inner {
             ordinal,
             info,
             context,
-            kernels: Kernels::load(driver)?,
+            modules: Modules::default(),
             staging: Staging::default(),
             copies: stream::create(driver)?,
         })

@@ -39,6 +39,8 @@ pub(super) const STREAM_NON_BLOCKING: u32 = 1;
 pub(super) const EVENT_DISABLE_TIMING: u32 = 2;
 /// `CU_STREAM_CAPTURE_MODE_THREAD_LOCAL`: other threads may allocate and synchronise meanwhile.
 pub(super) const CAPTURE_THREAD_LOCAL: i32 = 1;
+/// `CU_STREAM_CAPTURE_MODE_RELAXED`: this thread may allocate and synchronise meanwhile.
+pub(super) const CAPTURE_RELAXED: i32 = 2;
 /// `CU_STREAM_CAPTURE_STATUS_NONE`.
 pub(super) const CAPTURE_NONE: i32 = 0;
 /// `CU_JIT_ERROR_LOG_BUFFER`.
@@ -185,6 +187,7 @@ functions! {
         fn cuStreamSynchronize(stream: Handle);
         fn cuStreamIsCapturing(stream: Handle, status: *mut i32);
         fn cuStreamBeginCapture_v2(stream: Handle, mode: i32);
+        fn cuThreadExchangeStreamCaptureMode(mode: *mut i32);
         fn cuStreamEndCapture(stream: Handle, graph: *mut Handle);
         fn cuGraphInstantiateWithFlags(executable: *mut Handle, graph: Handle, flags: u64);
         fn cuGraphLaunch(executable: Handle, stream: Handle);

@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use oxmla_kernels::gemm::abi::{GemmParams, Turns};
 use oxmla_kernels::gemm::tiling::Tiling;
 
+use super::choice;
 use super::device::CudaDevice;
 use super::launch::Launch;
 use super::tensor_map::Layout;
@@ -31,7 +32,7 @@ pub(crate) fn launch_gemm(
     }
     let choose = || Tiling::choose(&product.shape, workspace.multiprocessors);
     let tiling = product.tiling.or_else(choose).ok_or(Error::SizeOverflow { what: "product" })?;
-    let function = device.kernels().gemm(product.x.dtype(), &tiling)?;
+    let function = device.function(choice::gemm(product.x.dtype(), &tiling)?)?;
     let current = device.make_current()?;
     let (driver, y) = (current.driver(), product.y.as_ref());
     let [m, n, k] = [product.shape.m, product.shape.n, product.shape.k].map(u64::from);

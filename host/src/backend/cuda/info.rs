@@ -4,8 +4,11 @@ use cust::CudaApiVersion;
 use cust::device::{Device, DeviceAttribute};
 use cust::error::CudaError;
 
-use super::module;
+use super::modules;
 use crate::error::Error;
+
+/// The CUDA version that PTX 8.3 came with.
+const LEAST_CUDA: (u32, u32) = (12, 3);
 
 /// What there is to know about a GPU, read once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,21 +61,25 @@ impl CudaInfo {
             memory_clock_mhz: number(DeviceAttribute::MemoryClockRate)? / 1000,
             memory_bus_bits: number(DeviceAttribute::GlobalMemoryBusWidth)?,
             pci_address: format!("{domain:08x}:{bus:02x}:{slot:02x}.0"),
-            ptx_version: module::ptx_version(),
+            ptx_version: modules::ptx_version(),
         })
     }
 
     /// Refuses GPUs that the kernels were not compiled for: they are code for `sm_90a` alone, which no later GPU
-    /// runs either.
+    /// runs either. Refuses drivers that do not know the kernels' language.
     ///
     /// # Errors
-    /// [`Error::UnsupportedDevice`].
+    /// [`Error::UnsupportedDevice`], [`Error::OldDriver`].
     pub(super) fn check_supported(&self) -> Result<(), Error> {
         let (major, minor) = self.compute_capability;
-        if (major, minor) == (9, 0) {
-            return Ok(());
+        if (major, minor) != (9, 0) {
+            return Err(Error::UnsupportedDevice { name: self.name.clone(), major, minor });
         }
-        Err(Error::UnsupportedDevice { name: self.name.clone(), major, minor })
+        let (major, minor) = self.driver_version;
+        if (major, minor) < LEAST_CUDA {
+            return Err(Error::OldDriver { major, minor });
+        }
+        Ok(())
     }
 
     /// Bytes per second that the memory delivers at most: `2 · clock · bus width`.
@@ -99,6 +106,19 @@ mod tests {
             memory_bus_bits: 5120,
             pci_address: "00000000:00:00.0".into(),
             ptx_version: "8.3",
+        }
+    }
+
+    #[test]
+    fn drivers_must_know_the_language() {
+        assert_eq!(modules::ptx_version(), "8.3");
+        for (driver_version, supported) in
+            [((12, 3), true), ((13, 0), true), ((12, 2), false), ((11, 8), false)]
+        {
+            let info = CudaInfo { driver_version, ..gpu("NVIDIA H100", (9, 0)) };
+            let (major, minor) = driver_version;
+            let refused = Err(Error::OldDriver { major, minor });
+            assert_eq!(info.check_supported(), if supported { Ok(()) } else { refused });
         }
     }
 

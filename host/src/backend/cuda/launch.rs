@@ -2,6 +2,7 @@
 
 use std::ptr::null_mut;
 
+use super::choice::Choice;
 use super::context::Current;
 use super::device::CudaDevice;
 use super::driver::{Handle, LaunchAttribute, LaunchConfig};
@@ -69,13 +70,14 @@ impl Launch {
 pub(super) fn start<P>(
     device: &CudaDevice,
     stream: Handle,
-    function: Function,
+    choice: Choice,
     grid: [u32; 3],
     params: &P,
 ) -> Result<()> {
     if grid.contains(&0) {
         return Ok(());
     }
+    let function = device.function(choice)?;
     let current = device.make_current()?;
     let launch = Launch { function, grid, programmatic: false, cooperative: false };
     // SAFETY: the parameters, as the kernel declares them; the driver only reads through the pointer.

@@ -5,7 +5,8 @@
 //! | `lazy` | loads the driver's library when it is first needed, and gives cust its symbols |
 //! | `driver` | calls that cust lacks, or whose results cust cannot hold |
 //! | `context` | makes a context current on the calling thread |
-//! | `device`, `info`, `module` | a GPU: primary context, what it says about itself, the kernels |
+//! | `device`, `info` | a GPU: primary context, what it says about itself |
+//! | `choice`, `module`, `modules`, `prepare` | which kernel a call launches; kernels loaded, by family, before they are needed |
 //! | `buffer`, `stream`, `staging` | memory, streams, copies in stream order |
 //! | `tensor_map`, `launch`, `decode`, `sparse` | one decode, one sparse attention |
 //! | `cache`, `norm`, `gemm` | launches of what a layer needs beside attention |
@@ -13,8 +14,8 @@
 //! | `program` | kernels of a program's own: the command line's micro-benchmarks |
 //! | `foreign` | what programs have that work with a GPU already: their context, their memory |
 //!
-//! Everything that takes time or allocates happens when a [`CudaDevice`] is opened: compiling and loading the
-//! kernels, their attributes. A decode encodes two tensor maps and launches one kernel.
+//! What takes time or allocates happens when planners, caches and workspaces are made: compiling and loading the kernels
+//! that they are for, their attributes. A decode encodes two tensor maps and launches one kernel.
 //!
 //! No function here needs the driver to be there: without one, [`CudaDevice::open`] says
 //! [`Error::NoDriver`](crate::Error::NoDriver).
@@ -26,6 +27,7 @@ compile_error!(
 
 mod buffer;
 mod cache;
+mod choice;
 mod context;
 mod decode;
 mod device;
@@ -38,7 +40,9 @@ mod info;
 mod launch;
 mod lazy;
 mod module;
+mod modules;
 mod norm;
+mod prepare;
 #[cfg(feature = "cli")]
 pub mod program;
 mod sparse;
@@ -53,6 +57,7 @@ pub use device::{CudaDevice, MemoryInfo};
 pub(crate) use gemm::launch_gemm;
 pub use info::CudaInfo;
 pub(crate) use norm::launch_norm;
+pub(crate) use prepare::{pairs, prepare_cache, prepare_decode, prepare_sparse};
 pub(crate) use sparse::{SparseKernel, SparseLaunch, launch_sparse};
 pub(crate) use staging::upload;
 pub use stream::CudaStream;

@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use oxmla_kernels::norm::abi::NormParams;
 use oxmla_kernels::norm::ctas;
 
+use super::choice;
 use super::device::CudaDevice;
 use super::launch;
 use crate::dtype::DType;
@@ -20,6 +21,6 @@ pub(crate) fn launch_norm(
     dtype: DType,
     params: &NormParams,
 ) -> Result<()> {
-    let function = device.kernels().norm(dtype)?;
-    launch::start(device, stream, function, [ctas(params.rows), 1, 1], params)
+    let choice = choice::norm(dtype)?;
+    launch::start(device, stream, choice, [ctas(params.rows), 1, 1], params)
 }

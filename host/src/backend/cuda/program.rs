@@ -19,20 +19,20 @@ use crate::tensor::TensorRef;
 /// A PTX module, loaded, and unloaded on drop: its kernels have run by then.
 #[derive(Debug)]
 pub struct Program {
+    name: &'static str,
     module: ManuallyDrop<Module>,
     device: CudaDevice,
 }
 
 impl Program {
-    /// Compiles and loads `ptx`.
+    /// Compiles and loads `ptx`; errors call it `name`.
     ///
     /// # Errors
     /// [`Error::ModuleLoad`](crate::Error::ModuleLoad) with the log of the driver's compiler, or
     /// [`Error::Driver`](crate::Error::Driver).
-    pub fn load(device: &CudaDevice, ptx: &str) -> Result<Self> {
-        let _current = device.make_current()?;
-        let module = ManuallyDrop::new(module::load(device.driver(), ptx)?);
-        Ok(Self { module, device: device.clone() })
+    pub fn load(device: &CudaDevice, name: &'static str, ptx: &str) -> Result<Self> {
+        let module = ManuallyDrop::new(module::load(&device.make_current()?, name, ptx)?);
+        Ok(Self { name, module, device: device.clone() })
     }
 
     /// The entry point that `geometry` describes.
@@ -42,7 +42,7 @@ impl Program {
     /// [`Error::Driver`](crate::Error::Driver).
     pub fn kernel(&self, geometry: &Kernel) -> Result<ProgramKernel<'_>> {
         let _current = self.device.make_current()?;
-        let function = Function::find(self.device.driver(), &self.module, geometry)?;
+        let function = Function::find(self.device.driver(), &self.module, self.name, geometry)?;
         let launch = Launch { function, grid: [1; 3], programmatic: false, cooperative: false };
         Ok(ProgramKernel { program: self, launch })
     }

@@ -4,6 +4,7 @@ use std::ffi::c_void;
 
 use oxmla_kernels::decode::sparse::abi::SparseParams;
 
+use super::choice;
 use super::device::CudaDevice;
 use super::launch::Launch;
 use super::tensor_map::Layout;
@@ -46,7 +47,7 @@ pub(crate) fn launch_sparse(
     let current = device.make_current()?;
     let parts = params.decode.parts;
     let start = Launch {
-        function: device.kernels().sparse(kernel, q.shape()[2]),
+        function: device.function(choice::sparse(kernel, q.shape()[2]))?,
         grid: [params.decode.rows.tiles(), parts, 1],
         programmatic: false,
         cooperative: kernel != SparseKernel::Prefill && parts > 1,

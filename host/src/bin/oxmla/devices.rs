@@ -63,13 +63,18 @@ fn kernels() -> anyhow::Result<String> {
         ptx_version: String,
         ptxas: String,
         rustc: String,
+        modules: Vec<Module>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Module {
         kernels: Vec<serde_json::Value>,
     }
     let manifest: Manifest = serde_json::from_str(include_str!("../../../ptx/manifest.json"))?;
-    let Manifest { ptx_version, ptxas, rustc, kernels } = manifest;
-    let count = kernels.len();
+    let Manifest { ptx_version, ptxas, rustc, modules } = manifest;
+    let count: usize = modules.iter().map(|module| module.kernels.len()).sum();
     Ok(format!(
-        "{count} kernels in PTX {ptx_version} for sm_90a ({rustc}, checked with ptxas {ptxas})"
+        "{count} kernels in {} modules of PTX {ptx_version} for sm_90a ({rustc}, checked with ptxas {ptxas})",
+        modules.len()
     ))
 }
 

@@ -41,7 +41,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
     let stream = device.stream()?;
     let environment = Environment::of(&device, &stream, args.gpu.commit.as_deref())?;
     let Device::Cuda(gpu) = &device else { bail!("cache kernels are measured on a GPU") };
-    let program = Program::load(gpu, micro::PTX)?;
+    let program = Program::load(gpu, micro::NAME, micro::PTX)?;
     let bench = Bench { device: &device, gpu, stream: &stream, program: &program };
     let mut finish = |rows: Vec<Row>| -> anyhow::Result<()> {
         row::print(&rows, out)?;

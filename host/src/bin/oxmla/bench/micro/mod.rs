@@ -26,6 +26,8 @@ use super::gpu_args::GpuArgs;
 use super::{record, report};
 use crate::Verdict;
 
+/// What the module of the micro-benchmarks is called.
+pub const NAME: &str = "micro";
 /// What `cargo xtask ptx` made of the micro-benchmarks of the `oxmla-kernels` crate.
 pub const PTX: &str = include_str!("../../../../../ptx/oxmla_micro_sm90a.ptx");
 
@@ -98,7 +100,7 @@ fn measure(
     rows: &mut Vec<Row>,
 ) -> anyhow::Result<()> {
     let Device::Cuda(gpu) = device else { bail!("micro-benchmarks are for a GPU") };
-    let program = Program::load(gpu, PTX)?;
+    let program = Program::load(gpu, NAME, PTX)?;
     let bench = Bench { device: gpu, stream, program: &program, clock: Clock::new(gpu)? };
     match name {
         Name::Launch => launch::run(&bench, rows),
@@ -112,7 +114,7 @@ fn measure(
 
 /// The ceilings that take a kernel, measured now: reads and multiplies.
 pub fn ceilings(device: &CudaDevice, stream: &Stream) -> anyhow::Result<Ceilings> {
-    let program = Program::load(device, PTX)?;
+    let program = Program::load(device, NAME, PTX)?;
     let bench = Bench { device, stream, program: &program, clock: Clock::new(device)? };
     let (mma_tflops, mma_sustained_tflops) = matrix::ceilings(&bench)?;
     Ok(Ceilings {
