@@ -34,6 +34,8 @@ pub fn of(
         "cache": case.cache,
         "block_size": case.block_size,
         "causal": case.causal,
+        "window": case.window,
+        "softcap": case.softcap,
         "seed": case.seed,
         "repeat": repeat,
         "tokens": workload.tokens,

@@ -39,6 +39,8 @@ pub fn all(seed: u64) -> Vec<Case> {
                 cache,
                 block_size,
                 causal,
+                window: None,
+                softcap: None,
                 seed,
             }
         };

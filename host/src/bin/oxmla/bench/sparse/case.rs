@@ -98,6 +98,8 @@ impl Case {
             cache: Cache::Elements,
             block_size: BLOCK_SIZE,
             causal: false,
+            window: None,
+            softcap: None,
             seed,
         }
     }
