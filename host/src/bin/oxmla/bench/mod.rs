@@ -104,7 +104,7 @@ enum Command {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Preset {
-    /// 46 configurations with 1 to 256 requests and up to 32,768 tokens each; for a GPU
+    /// 64 configurations of dense and sparse attention, with 1 to 256 requests; for a GPU
     Suite,
 }
 
@@ -189,6 +189,13 @@ fn run_decode(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
 
     let mut results = Results::default();
     let outcome = bench.run(&cases, &mut results);
+    #[cfg(feature = "cuda")]
+    let outcome = match args.preset {
+        Some(Preset::Suite) => {
+            outcome.and_then(|()| sparse::suite::run(&bench, args.quick, args.seed, &mut results))
+        }
+        None => outcome,
+    };
     // What was measured before a failure is worth showing.
     results.report.print(&bench.environment, out)?;
     if args.preset.is_some() {
@@ -279,6 +286,11 @@ impl Bench {
         let timings = timing::measure(&self.device, &self.stream, &mut workload, self.repeat)?;
         results.report.add(case.name(), &workload.work, &timings);
         let record = record::of(case, self.repeat, &workload, &timings, &self.environment)?;
+        self.keep(record, results)
+    }
+
+    /// Adds a record to the file and to the results.
+    fn keep(&self, record: Value, results: &mut Results) -> anyhow::Result<()> {
         if let Some(path) = &self.json {
             record::append(path, &record)?;
         }
