@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use crate::{Comparison, Method, Verdict};
+use crate::{Comparison, Method, Target, Verdict};
 
 /// Titles over [`Comparison::cells`].
 pub const TITLES: [&str; 10] = [
@@ -46,19 +46,32 @@ impl Tally {
 impl Comparison {
     /// What the columns of [`TITLES`] say about it.
     pub fn cells(&self) -> [String; 10] {
-        let theirs = self.theirs.as_ref();
+        let (theirs_us, theirs_share) = match (self.target, self.theirs) {
+            (Some(Target::Beside(..)), _) => {
+                (self.other.map(|other| other.us), self.other.and_then(|other| other.share))
+            }
+            (_, theirs) => (theirs.map(|row| row.us), theirs.and_then(|row| row.share)),
+        };
         [
             self.name.clone(),
             self.method.to_string(),
             or_dash(self.us.map(|us| self.time(us))),
             or_dash(self.share),
-            or_dash(theirs.map(|theirs| format!("{} ({})", theirs.row.peer, theirs.run.run))),
-            or_dash(theirs.map(|theirs| self.time(theirs.us))),
-            or_dash(theirs.and_then(|theirs| theirs.share)),
+            self.beside(),
+            or_dash(theirs_us.map(|us| self.time(us))),
+            or_dash(theirs_share),
             self.ratio_cell(),
             or_dash(self.target),
             self.verdict.map_or_else(String::new, |verdict| verdict.to_string()),
         ]
+    }
+
+    /// What it is held against.
+    fn beside(&self) -> String {
+        if let Some(Target::Beside(_, name)) = self.target {
+            return format!("ours: {name}");
+        }
+        or_dash(self.theirs.map(|theirs| format!("{} ({})", theirs.row.peer, theirs.run.run)))
     }
 
     fn time(&self, us: f64) -> String {

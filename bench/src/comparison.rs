@@ -17,7 +17,9 @@ pub struct Comparison {
     pub share: Option<Share>,
     /// The best row of the peers, if one is recorded.
     pub theirs: Option<Theirs>,
-    /// Our time beside theirs.
+    /// Our other configuration, if the target is about one and it was measured.
+    pub other: Option<Other>,
+    /// Our time beside theirs, or beside that of the other configuration.
     pub ratio: Option<Ratio>,
     /// What is asked for, if anything is.
     pub target: Option<Target>,
@@ -38,6 +40,15 @@ pub struct Theirs {
     pub share: Option<Share>,
 }
 
+/// Another configuration of ours, in the same run.
+#[derive(Clone, Copy, Debug)]
+pub struct Other {
+    /// Its time in microseconds.
+    pub us: f64,
+    /// How near that comes to the ceilings.
+    pub share: Option<Share>,
+}
+
 /// Our rate over theirs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ratio {
@@ -55,9 +66,8 @@ pub fn compare(records: &[Record]) -> Vec<Comparison> {
     for regime in REGIMES {
         for goal in regime.goals {
             comparisons.extend(goal.names.iter().map(|name| {
-                let record = records.iter().find(|record| record.name == *name);
                 let target = Some(goal.target);
-                Comparison::new(Some(regime.title), name, goal.method, record, target)
+                Comparison::new(Some(regime.title), name, goal.method, records, target)
             }));
         }
     }
@@ -65,7 +75,7 @@ pub fn compare(records: &[Record]) -> Vec<Comparison> {
     let others: Vec<_> = records.iter().filter(|record| !has_goal(record)).collect();
     for record in others {
         for method in [Method::Call, Method::Sustained] {
-            let row = Comparison::new(None, &record.name, method, Some(record), None);
+            let row = Comparison::new(None, &record.name, method, records, None);
             comparisons.extend(Some(row).filter(|row| row.ratio.is_some()));
         }
     }
@@ -77,9 +87,11 @@ impl Comparison {
         regime: Option<&'static str>,
         name: &str,
         method: Method,
-        record: Option<&Record>,
+        records: &[Record],
         target: Option<Target>,
     ) -> Self {
+        let named = |name: &str| records.iter().find(|record| record.name == name);
+        let record = named(name);
         let us = record.and_then(|record| record.us(method));
         let theirs = Theirs::best(name, method);
         let mut comparison = Self {
@@ -89,15 +101,22 @@ impl Comparison {
             us,
             share: None,
             theirs,
+            other: None,
             ratio: None,
             target,
             verdict: target.map(|_| Verdict::Unknown),
         };
+        if let Some(Target::Beside(_, name)) = target {
+            comparison.other = named(name).and_then(|record| Other::of(record, method));
+        }
         let Some((record, us)) = record.zip(us) else { return comparison };
         if method != Method::Host {
             comparison.share = record.environment.ceilings.share(method, &record.work, us);
         }
-        comparison.ratio = theirs.map(|theirs| Ratio::of(record, us, &theirs, method));
+        comparison.ratio = match target {
+            Some(Target::Beside(..)) => comparison.other.map(|other| other.ratio(us)),
+            _ => theirs.map(|theirs| Ratio::of(record, us, &theirs, method)),
+        };
         comparison.verdict = target.map(|target| target.verdict(record, &comparison));
         comparison
     }
@@ -115,6 +134,18 @@ impl Theirs {
     fn best(name: &str, method: Method) -> Option<Self> {
         let (run, row, us) = PeerRun::best(name, method)?;
         Some(Self { run, row, us, share: run.ceilings().share(method, &row.work, us) })
+    }
+}
+
+impl Other {
+    fn of(record: &Record, method: Method) -> Option<Self> {
+        let us = record.us(method)?;
+        Some(Self { us, share: record.environment.ceilings.share(method, &record.work, us) })
+    }
+
+    /// Beside a time of the same run.
+    fn ratio(&self, us: f64) -> Ratio {
+        Ratio { rate: self.us / us, normalised: true }
     }
 }
 
@@ -207,6 +238,22 @@ mod tests {
         assert!(rows.len() > 40 && rows.iter().all(|row| row.verdict == Some(Verdict::Unknown)));
         let sustained = row(record("b128_sq1_h16_sk4096", 206.0, None), Method::Sustained);
         assert_eq!((sustained.us, sustained.verdict), (None, Some(Verdict::Unknown)));
+    }
+
+    /// FP8 beside 16 bits: 1.55 times the rate is what is asked for.
+    #[test]
+    fn our_own_rows_are_of_the_same_run() {
+        let sixteen = record("b128_sq1_h16_sk4096", 310.0, None);
+        let fp8 = |us| record("b128_sq1_h16_sk4096_fp8", us, None);
+        let row = |records: &[Record]| {
+            let mut rows = compare(records).into_iter();
+            rows.find(|row| row.name == "b128_sq1_h16_sk4096_fp8").unwrap()
+        };
+        let met = row(&[fp8(200.0), sixteen.clone()]);
+        assert_eq!((met.verdict, met.other.unwrap().us), (Some(Verdict::Met), 310.0));
+        assert_eq!(met.ratio, Some(Ratio { rate: 1.55, normalised: true }));
+        assert_eq!(row(&[fp8(201.0), sixteen]).verdict, Some(Verdict::Missed));
+        assert_eq!(row(&[fp8(200.0)]).verdict, Some(Verdict::Unknown));
     }
 
     #[test]

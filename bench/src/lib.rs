@@ -1,4 +1,4 @@
-//! What measurements of decode calls mean: records of `oxmla bench`, the ceilings of the card that they were
+//! What measurements of attention mean: records of `oxmla bench`, the ceilings of the card that they were
 //! taken on, the recorded rows of other libraries, and the target of every regime.
 //!
 //! Cards of one model differ by several per cent in clocks and bandwidth. So two runs are compared by how far
@@ -24,10 +24,10 @@ mod work;
 
 pub use ceilings::{Ceiling, Ceilings, Share};
 pub use cells::{NOT_NORMALISED, TITLES, Tally};
-pub use comparison::{Comparison, Ratio, Theirs, compare};
+pub use comparison::{Comparison, Other, Ratio, Theirs, compare};
 pub use method::Method;
 pub use peers::{PeerRow, PeerRun, Place, Schedule};
 pub use record::{Environment, ReadError, Record};
-pub use regimes::{Goal, REGIMES, Regime};
+pub use regimes::{Goal, REGIMES, Regime, is_dense};
 pub use target::{Target, Verdict};
 pub use work::Work;

@@ -1,4 +1,4 @@
-//! The regimes of dense decode, and what each is to reach beside the best peer.
+//! The regimes of decode and prefill, and what each is to reach beside the best peer or another kernel of ours.
 
 use crate::{Method, Target};
 
@@ -58,6 +58,10 @@ const LATENCY: &[&str] = &[
     "b2_sq1_h16_sk1024",
 ];
 
+const fn beside(least: f64, other: &'static str, name: &'static [&'static str]) -> Goal {
+    goal(Method::Call, Target::Beside(least, other), name)
+}
+
 /// Every regime.
 pub const REGIMES: &[Regime] = &[
     Regime {
@@ -103,7 +107,41 @@ pub const REGIMES: &[Regime] = &[
             &["b128_sq1_h128_sk4096", "b1_sq1_h128_sk1024"],
         )],
     },
+    Regime {
+        title: "dense decode over an FP8 cache",
+        goals: &[
+            beside(1.55, "b128_sq1_h16_sk4096", &["b128_sq1_h16_sk4096_fp8"]),
+            beside(1.55, "b128_sq1_h16_sk16384", &["b128_sq1_h16_sk16384_fp8"]),
+            beside(1.55, "b128_sq1_h16_sk32768", &["b128_sq1_h16_sk32768_fp8"]),
+            beside(0.95, "b128_sq2_h128_sk4096_causal", &["b128_sq2_h128_sk4096_causal_fp8"]),
+            beside(0.95, "b128_sq2_h128_sk16384_causal", &["b128_sq2_h128_sk16384_causal_fp8"]),
+        ],
+    },
+    Regime {
+        title: "sparse decode",
+        goals: &[
+            goal(Method::Kernel, Target::Rate(1.25), &["sdec_b128_sq2_h128_sk32768_top2048"]),
+            // 0.6 of the 21.3 µs from the start of the peer's first kernel to the end of its last.
+            goal(Method::Call, Target::Micros(12.8), &["sdec_b2_sq2_h128_sk32768_top2048"]),
+            beside(0.9, "b256_sq1_h128_sk2048", &["sdec_b128_sq2_h128_sk32768_top2048_bf16"]),
+            beside(0.9, "b4_sq1_h128_sk2048", &["sdec_b2_sq2_h128_sk32768_top2048_bf16"]),
+        ],
+    },
+    Regime {
+        title: "sparse prefill",
+        goals: &[
+            goal(Method::Kernel, Target::Rate(1.08), &["spre_d576_h128_sq4096_skv8192_top2048"]),
+            goal(Method::Kernel, Target::Rate(1.15), &["spre_d576_h128_sq4096_skv131072_top2048"]),
+        ],
+    },
 ];
+
+/// Whether a configuration, by its name, is one of dense decode; those of sparse attention are called `sdec_…` and
+/// `spre_…`.
+#[must_use]
+pub fn is_dense(name: &str) -> bool {
+    name.starts_with('b')
+}
 
 #[cfg(test)]
 mod tests {
@@ -114,7 +152,8 @@ mod tests {
     #[test]
     fn what_is_asked_beside_a_peer_has_one() {
         for goal in REGIMES.iter().flat_map(|regime| regime.goals) {
-            let beside = !matches!(goal.target, Target::Reads(_) | Target::Host(_));
+            let alone = matches!(goal.target, Target::Reads(_) | Target::Host(_));
+            let beside = !alone && !matches!(goal.target, Target::Beside(..));
             for name in goal.names.iter().filter(|_| beside) {
                 assert!(PeerRun::best(name, goal.method).is_some(), "{name}, {}", goal.method);
             }

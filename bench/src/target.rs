@@ -17,6 +17,8 @@ pub enum Target {
     Reads(f64),
     /// At most this many microseconds of the host, and no heap allocation.
     Host(f64),
+    /// At least this times our own rate with another configuration of as many tokens, of that name, in the same run.
+    Beside(f64, &'static str),
 }
 
 /// Whether a target is reached.
@@ -34,7 +36,9 @@ impl Target {
     /// Holds a record, and its comparison with the best peer, against the target.
     pub fn verdict(self, record: &Record, comparison: &Comparison) -> Verdict {
         let holds = match self {
-            Self::Rate(least) => comparison.ratio.map(|ratio| ratio.rate >= least),
+            Self::Rate(least) | Self::Beside(least, _) => {
+                comparison.ratio.map(|ratio| ratio.rate >= least)
+            }
             Self::Time(most) => comparison.ratio.map(|ratio| ratio.time() <= most),
             Self::Micros(most) => comparison.us_on_their_card().map(|us| us <= most),
             Self::Reads(least) => comparison.us.and_then(|us| {
@@ -57,7 +61,7 @@ impl Target {
 impl Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rate(least) => write!(f, "≥ {least:.2}× rate"),
+            Self::Rate(least) | Self::Beside(least, _) => write!(f, "≥ {least:.2}× rate"),
             Self::Time(most) => write!(f, "≤ {most:.2}× time"),
             Self::Micros(most) => write!(f, "≤ {most} µs"),
             Self::Reads(least) => write!(f, "≥ {:.0} % of reads", least * 100.0),

@@ -1,4 +1,4 @@
-//! What a decode call has to do at least, whatever kernel does it.
+//! What a call has to do at least, whatever kernel does it.
 
 use serde::Deserialize;
 

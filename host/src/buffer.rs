@@ -55,6 +55,15 @@ impl Buffer {
         }
     }
 
+    /// The GPU whose memory it is, if it is one's.
+    #[cfg(feature = "cuda")]
+    pub(crate) const fn gpu(&self) -> Option<&crate::backend::cuda::CudaDevice> {
+        match &self.memory {
+            Memory::Host(_) => None,
+            Memory::Cuda { buffer, .. } => Some(buffer.device()),
+        }
+    }
+
     /// Address of the first byte.
     #[must_use]
     pub fn address(&self) -> u64 {

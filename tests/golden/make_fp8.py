@@ -81,18 +81,18 @@ def torch_agrees(tiles, scales, codes):
     assert np.array_equal(values.reshape(len(codes), -1).numpy(), ours, equal_nan=True)
 
 
-def cache_656(codes, scales, rope):
+def cache_656(codes, scales, rope, size=BLOCK):
     """Token by token: codes, f32 scales, rope."""
-    block = np.full((BLOCK, 656), 0xFF, np.uint8)
+    block = np.full((size, 656), 0xFF, np.uint8)
     parts = [codes, scales.astype("<f4").view(np.uint8), rope.view(np.uint8)]
     block[: len(codes)] = np.concatenate(parts, axis=1)
     return block.reshape(1, -1)
 
 
-def cache_584(codes, scales, rope):
+def cache_584(codes, scales, rope, size=BLOCK):
     """Codes and rope of all tokens, then exponents of the scales and an empty byte of all tokens."""
     tokens = len(codes)
-    elements, exponents = np.full((BLOCK, 576), 0xFF, np.uint8), np.full((BLOCK, 8), 0xFF, np.uint8)
+    elements, exponents = np.full((size, 576), 0xFF, np.uint8), np.full((size, 8), 0xFF, np.uint8)
     elements[:tokens] = np.concatenate([codes, rope.view(np.uint8)], axis=1)
     exponents[:tokens, :7] = (np.log2(scales) + 127).astype(np.uint8)
     exponents[:tokens, 7] = 0

@@ -4,7 +4,8 @@
     pip install numpy ml_dtypes safetensors
     python make_golden.py [DIRECTORY]
 
-The files are what `oxmla replay` reads: tensors `q [b, s_q, h_q, 576]`, `kv_cache [blocks, 64, h_k, 576]`,
+The files are what `oxmla replay` reads: tensors `q [b, s_q, h_q, 576]`, `kv_cache [blocks, 64, h_k, 576]`, in the
+file in `replay` `[blocks, 64, 1, 656]` bytes, which count as what they are dequantised to in the type of `q`,
 `block_table [b, max_blocks]`, `cache_seqlens [b]`, `expect_out [b, s_q, h_q, 512]`, `expect_lse [b, h_q, s_q]`,
 and metadata `softmax_scale` and `causal`. Nothing here is translated from the Rust sources: requests are
 gathered into plain matrices, and attention is written as the textbook has it. Where PyTorch is installed, its
@@ -18,6 +19,8 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 from safetensors.numpy import save_file
+
+import make_fp8
 
 BLOCK, WIDTH, VALUE_WIDTH = 64, 576, 512
 UNUSED_ID = 2147480000
@@ -45,7 +48,17 @@ def torch_agrees(query, rows, scale, visible, out, lse):
     return np.allclose(theirs.numpy()[0, 0], out, rtol=0, atol=1e-12) and np.isclose(their_lse.item(), lse)
 
 
-def make(path, seed, dtype, lengths, s_q, h_q, h_k, causal, scale, spare_blocks):
+def fp8_rows(rows):
+    """The bytes of tokens `[length, 1, 576]`, quantised, and the elements that they count as."""
+    latent, rope = rows[:, 0, :VALUE_WIDTH], np.ascontiguousarray(rows[:, 0, VALUE_WIDTH:])
+    codes, scales = make_fp8.quantise(latent.astype(ml_dtypes.bfloat16), 128, False)
+    rope = rope.astype(ml_dtypes.bfloat16)
+    packed = np.concatenate([codes, scales.astype("<f4").view(np.uint8), rope.view(np.uint8)], axis=1)
+    values = make_fp8.dequantise(codes, scales, 128).astype(rows.dtype)
+    return packed[:, None], np.concatenate([values, rope.astype(rows.dtype)], axis=1)[:, None]
+
+
+def make(path, seed, dtype, lengths, s_q, h_q, h_k, causal, scale, spare_blocks, fp8=False):
     rng = np.random.default_rng(seed)
 
     def draw(*shape):
@@ -58,14 +71,17 @@ def make(path, seed, dtype, lengths, s_q, h_q, h_k, causal, scale, spare_blocks)
 
     q = draw(batch, s_q, h_q, WIDTH)
     cache = np.full((blocks, BLOCK, h_k, WIDTH), np.nan, dtype)
+    if fp8:
+        cache = np.full((blocks, BLOCK, 1, 656), 0xFF, np.uint8)
     table = np.full((batch, max(needed) + 1), UNUSED_ID, np.int32)
     out = np.zeros((batch, s_q, h_q, VALUE_WIDTH))
     lse = np.zeros((batch, h_q, s_q))
     for request, length in enumerate(lengths):
         rows = draw(length, h_k, WIDTH)
+        cached, rows = fp8_rows(rows) if fp8 else (rows, rows)
         for index in range(needed[request]):
             table[request, index] = block = next(ids)
-            part = rows[index * BLOCK : (index + 1) * BLOCK]
+            part = cached[index * BLOCK : (index + 1) * BLOCK]
             cache[block, : len(part)] = part
         for token in range(s_q):
             visible = length - (s_q - 1 - token) if causal else length
@@ -101,6 +117,9 @@ def main():
     # Two KV heads, fewer tokens than query tokens, and a sharp softmax.
     make(to / "two_kv_heads_f16.safetensors", seed=8, dtype=np.float16, lengths=[2, 50],
          s_q=3, h_q=6, h_k=2, causal=True, scale=2.0, spare_blocks=0)
+    (to / "replay").mkdir(exist_ok=True)
+    make(to / "replay" / "fp8_decode_bf16.safetensors", seed=9, dtype=ml_dtypes.bfloat16, lengths=[70, 1, 64],
+         s_q=2, h_q=4, h_k=1, causal=True, scale=576**-0.5, spare_blocks=1, fp8=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes `sparse/`: small calls of sparse attention with the results that numpy gives in float64.
+"""Writes `sparse/`, and `replay/fp8_sparse_…` over FP8: small calls of sparse attention with what numpy gives in float64.
 
     pip install numpy ml_dtypes safetensors
     python make_sparse.py [DIRECTORY]
@@ -17,6 +17,8 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 from safetensors.numpy import save_file
+
+import make_fp8
 
 VALUE_WIDTH = 512
 BF16 = ml_dtypes.bfloat16
@@ -56,7 +58,7 @@ class List:
         self.indices = rng.integers(0, rows, (tokens, topk)).astype(np.int32)
         missing = rng.random((tokens, topk)) < 0.2
         self.indices[missing] = rng.choice(NOTHING + [rows], missing.sum())
-        self.lengths = lengths
+        self.lengths, self.packed = lengths, None
         self.cache = np.full((blocks, size, 1, width), np.nan, BF16)
         for token in range(tokens):
             for row in self.named(token):
@@ -71,18 +73,37 @@ class List:
         flat = self.cache.reshape(-1, self.cache.shape[-1]).astype(np.float64)
         return flat[self.named(token)]
 
+    def over_fp8(self):
+        """Makes the cache one of bytes; rows count as what they are dequantised to, in bf16."""
+        flat = self.cache.reshape(-1, self.cache.shape[-1])
+        blocks, size, width = *self.cache.shape[:2], self.cache.shape[-1]
+        latent = width - make_fp8.ROPE
+        tile, power_of_two = (64, True) if width == 512 else (128, False)
+        codes, scales = make_fp8.quantise(flat[:, :latent], tile, power_of_two)
+        rope = np.ascontiguousarray(flat[:, latent:])
+        values = make_fp8.dequantise(codes, scales, tile).astype(BF16)
+        self.cache = np.concatenate([values, rope], axis=1).reshape(self.cache.shape)
+        by_block = [part.reshape(blocks, size, -1) for part in (codes, scales, rope)]
+        lay_out = make_fp8.cache_584 if width == 512 else make_fp8.cache_656
+        packed = [lay_out(*block, size) for block in zip(*by_block)]
+        self.packed = np.stack(packed).reshape(blocks, size, 1, -1)
+
     def tensors(self, prefix):
-        found = {prefix + "kv_cache": self.cache, prefix + "indices": self.indices}
+        cache = self.cache if self.packed is None else self.packed
+        found = {prefix + "kv_cache": cache, prefix + "indices": self.indices}
         if self.lengths is not None:
             found[prefix + "lengths"] = np.array(self.lengths, np.int32)
         return found
 
 
-def make(path, seed, tokens, heads, width, lists, sink):
+def make(path, seed, tokens, heads, width, lists, sink, fp8=False):
     rng = np.random.default_rng(seed)
     scale = width**-0.5
     q = draw(rng, tokens, heads, width)
     lists = [List(rng, tokens, width, *shape) for shape in lists]
+    if fp8:
+        for each in lists:
+            each.over_fp8()
     out = np.zeros((tokens, heads, VALUE_WIDTH))
     lse, largest = np.zeros((2, tokens, heads))
     for token in range(tokens):
@@ -115,6 +136,10 @@ def main():
     make(here / "lengths_512.safetensors", 2, 4, 3, 512, [(33, 1, 40, [33, 0, -5, 7])], None)
     second = [(20, 5, 9, [20, 0, 11]), (65, 20, 2, [65, 3, 0])]
     make(here / "second_cache_576.safetensors", 3, 3, 4, 576, second, [-np.inf, np.inf, 0.5, 4.0])
+    replay = here.parent / "replay"
+    replay.mkdir(exist_ok=True)
+    make(replay / "fp8_sparse_decode_576.safetensors", 4, 3, 2, 576, [(70, 4, 13, None)], None, fp8=True)
+    make(replay / "fp8_sparse_decode_512.safetensors", 5, 4, 3, 512, [(33, 1, 40, [33, 0, -5, 7])], None, fp8=True)
 
 
 if __name__ == "__main__":

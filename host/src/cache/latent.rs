@@ -34,21 +34,22 @@ impl LatentCache {
     ///   a format loads its kernels, see [`Device::load`].
     pub fn new(device: &Device, layout: CacheLayout, blocks: usize) -> Result<Self> {
         let bytes = check_size(&layout, blocks)?;
-        #[cfg(feature = "cuda")]
-        if let Device::Cuda(device) = device {
-            crate::backend::cuda::prepare_cache(device, layout.format())?;
-        }
-        Ok(Self { layout, blocks, buffer: device.alloc(bytes)? })
+        Self::from_buffer(layout, blocks, device.alloc(bytes)?)
     }
 
     /// A cache of `blocks` blocks at the beginning of `buffer`, with what is in it.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] as for [`LatentCache::new`], [`Error::OutsideBuffer`] if they do not fit.
+    /// [`Error::OutOfRange`] and [`Error::ModuleLoad`] as for [`LatentCache::new`], [`Error::OutsideBuffer`] if they do not
+    /// fit.
     pub fn from_buffer(layout: CacheLayout, blocks: usize, buffer: Buffer) -> Result<Self> {
         let (len, size) = (check_size(&layout, blocks)?, buffer.len_bytes());
         if len > size {
             return Err(Error::OutsideBuffer { offset: 0, len, size });
+        }
+        #[cfg(feature = "cuda")]
+        if let Some(device) = buffer.gpu() {
+            crate::backend::cuda::prepare_cache(device, layout.format())?;
         }
         Ok(Self { layout, blocks, buffer })
     }

@@ -49,6 +49,28 @@ fn simulated_kernels_agree_with_attention_written_down() {
     assert_eq!(stdout.matches("within the tolerance").count(), 2, "{stdout}");
 }
 
+/// What numpy made of decode over FP8, of sparse decode and of sparse prefill; on both devices.
+#[test]
+fn golden_files_of_every_kernel_agree() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
+    for (file, comparisons) in [
+        ("replay/fp8_decode_bf16", 2),
+        ("sparse/plain_576", 5),
+        ("sparse/lengths_512", 5),
+        ("sparse/second_cache_576", 5),
+        ("replay/fp8_sparse_decode_576", 2),
+        ("replay/fp8_sparse_decode_512", 2),
+    ] {
+        for backend in ["cpu", "sim"] {
+            let path = golden.join(file).with_extension("safetensors");
+            let Finished { code, stdout, stderr } = replay_on(backend, &path);
+            assert_eq!((code, stderr.as_str()), (Some(0), ""), "{file}: {stdout}");
+            let agree = stdout.matches("within the tolerance").count();
+            assert_eq!(agree, comparisons, "{file} on {backend}: {stdout}");
+        }
+    }
+}
+
 #[test]
 fn writes_what_it_expects() {
     let (input, output) = (scratch("input.safetensors"), scratch("output.safetensors"));

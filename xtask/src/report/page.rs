@@ -25,7 +25,9 @@ Written by `cargo xtask report` from the records that `oxmla bench suite --json`
 
 Times compare with times of the same method only: `kernel` with the peers' `kern`, `call` with their `ev`, `sustained` with their `sust`. `FLOP = batch · h_q · s_q · (2 · 576 + 2 · 512) · s_k`, `bytes = batch · (s_q · h_q · (576 + 512) + s_k · h_k · 576) · 2`.
 
-Cards of one model differ, so each time is also given as a share of the ceilings that were measured in its own run: the nearest of those that are known, under the power limit for `sustained` if such a one is. `ours / peer` is the quotient of the two shares where both runs know a ceiling of the same kind for memory and for multiplies; the peers' multiplies are a large cuBLAS GEMM, ours `wgmma` back to back. A target in microseconds is one on the peer's card. The best peer of a row is the one nearest to the ceilings of its run.
+Cards of one model differ, so each time is also given as a share of the ceilings that were measured in its own run: the nearest of those that are known, under the power limit for `sustained` if such a one is. `ours / peer` is the quotient of the two shares where both runs know a ceiling of the same kind for memory and for multiplies; the peers' multiplies are a large cuBLAS GEMM, ours `wgmma` back to back. A target in microseconds is one on the peer's card. The best peer of a row is the one nearest to the ceilings of its run; where a row is held against another kernel of ours with as many tokens, in the same run, that stands in its place, as `ours:` and its configuration.
+
+`sdec_…` are sparse decode, over an FP8 cache of 656 bytes a token or `_bf16`, `spre_…` sparse prefill: `FLOP = tokens · h_q · topk · 2 (d_qk + 512)`; bytes are queries, outputs, and cached tokens as often as they are listed, but no oftener than there are cached ones.
 ";
 
 /// The whole page.

@@ -1,6 +1,6 @@
 //! Rates of the main kernel under the roofs of each run.
 
-use oxmla_bench::{Ceiling, Ceilings, Method, PeerRun, Work};
+use oxmla_bench::{Ceiling, Ceilings, Method, PeerRun, Work, is_dense};
 
 use super::chart::{Axis, Chart, OURS, Series, Style, decimal_ticks};
 use super::results::Results;
@@ -8,15 +8,15 @@ use super::results::Results;
 /// Ends of the horizontal axis in FLOP per byte: 16 heads have 30, two query tokens of 128 heads 480.
 const INTENSITY: (f64, f64) = (16.0, 800.0);
 
-/// The chart of a run: ours, and every peer whose main kernel was timed alone.
+/// The chart of dense decode in a run: ours, and every peer whose main kernel was timed alone.
 pub fn chart(results: &Results) -> Chart {
-    let timed = results.records.iter();
+    let timed = results.records.iter().filter(|record| is_dense(&record.name));
     let ours = timed.filter_map(|record| Some(point(&record.work, record.us(Method::Kernel)?)));
     let mut series = vec![marks("oxmla".to_owned(), OURS, ours.collect())];
     series.extend(roof("roof of our run", OURS, &results.environment.ceilings));
     for (index, run) in PeerRun::all().iter().enumerate() {
         for peer in run.versions.keys() {
-            let rows = run.rows.iter().filter(|row| row.peer == *peer);
+            let rows = run.rows.iter().filter(|row| row.peer == *peer && is_dense(&row.name));
             let timed = rows.filter_map(|row| Some(point(&row.work, row.us(Method::Kernel)?)));
             let points: Vec<_> = timed.collect();
             if !points.is_empty() {

@@ -30,6 +30,12 @@ impl CudaBuffer {
         Ok(Self { memory, device: device.clone() })
     }
 
+    /// The GPU whose memory it is.
+    #[must_use]
+    pub const fn device(&self) -> &CudaDevice {
+        &self.device
+    }
+
     /// Address of the first byte; 0 if the buffer is empty.
     #[must_use]
     pub fn address(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use oxmla::cache::Fp8Format;
-use oxmla::{BLOCK_SIZE, DType};
+use oxmla::{BLOCK_SIZE, DType, Mask};
 use oxmla_bench::Work;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution as _, StandardNormal};
@@ -60,6 +60,10 @@ pub struct Case {
     pub block_size: usize,
     /// Whether the last query token's own row is hidden from the ones before it.
     pub causal: bool,
+    /// Tokens of a sliding window.
+    pub window: Option<u32>,
+    /// Soft cap of the scaled scores.
+    pub softcap: Option<f32>,
     /// Seed of lengths, block table and elements.
     pub seed: u64,
 }
@@ -78,11 +82,27 @@ impl Case {
         (0..self.batch).map(length).map(|length| length as i32).collect()
     }
 
-    /// What a decode call of these lengths has to do.
+    /// What query tokens see.
+    pub fn mask(&self) -> Mask {
+        let mask = if self.causal { Mask::Causal } else { Mask::None };
+        self.window.map_or(mask, |tokens| mask.within(tokens))
+    }
+
+    /// What a decode call of these lengths has to do: behind a window, with what is in it. A causal mask counts as none.
     pub fn work(&self, lengths: &[i32]) -> Work {
-        let tokens: usize = lengths.iter().map(|&length| length as usize).sum();
         let (batch, s_q) = (lengths.len(), self.s_q as usize);
+        // What a query token with so many behind it sees.
+        let seen = |behind: usize| -> usize {
+            let window = self.window.map_or(usize::MAX, |tokens| tokens as usize);
+            let most = window.saturating_add(behind);
+            lengths.iter().map(|&length| most.min(length as usize)).sum()
+        };
+        let tokens = seen(s_q - 1);
         let mut work = Work::of_decode(batch, s_q, self.heads, self.kv_heads, tokens);
+        if self.window.is_some() && tokens > 0 {
+            let by_all: usize = (0..s_q).map(seen).sum();
+            work.flop *= by_all as f64 / (s_q * tokens) as f64;
+        }
         if self.cache == Cache::Fp8 {
             work.bytes -= tokens as f64 * (BYTES_PER_TOKEN - FP8_BYTES_PER_TOKEN);
         }
@@ -113,6 +133,8 @@ impl Case {
         if self.block_size != BLOCK_SIZE {
             name += &format!("_block{}", self.block_size);
         }
+        name += &self.window.map_or_else(String::new, |tokens| format!("_win{tokens}"));
+        name += &self.softcap.map_or_else(String::new, |cap| format!("_cap{cap}"));
         name
     }
 }
@@ -133,6 +155,8 @@ mod tests {
             cache: Cache::Elements,
             block_size: BLOCK_SIZE,
             causal: false,
+            window: None,
+            softcap: None,
             seed: 7,
         }
     }
@@ -155,6 +179,20 @@ mod tests {
         assert_eq!(more - fewer, 1024.0 * (1152.0 - 656.0));
     }
 
+    /// Two query tokens behind a window of 10: the first sees 11 tokens with the second's, the second 10.
+    #[test]
+    fn a_window_hides_work() {
+        let all = Case { s_q: 2, ..case(Distribution::Fixed) };
+        let windowed = Case { window: Some(10), ..all.clone() };
+        let lengths = [1000, 5];
+        assert_eq!(windowed.work(&lengths).bytes, all.work(&[11, 5]).bytes);
+        let flop_per_token = all.work(&[1]).flop / 2.0;
+        assert_eq!(windowed.work(&lengths).flop, flop_per_token * f64::from(11 + 10 + 5 + 5));
+        let wide = Case { window: Some(u32::MAX), ..all.clone() };
+        assert_eq!(wide.work(&lengths), all.work(&lengths));
+        assert_eq!(windowed.work(&[0, 0]).flop, 0.0);
+    }
+
     #[test]
     fn a_seed_is_one_batch() {
         let other = Case { seed: 8, ..case(Distribution::Normal) };
@@ -174,5 +212,9 @@ mod tests {
         assert_eq!(fp8.name(), "b1000_sq1_h128_sk4096_fp8");
         let small = Case { block_size: 16, ..case(Distribution::Fixed) };
         assert_eq!(small.name(), "b1000_sq1_h128_sk4096_block16");
+        let (window, softcap) = (Some(512), Some(30.0));
+        let limited = Case { window, softcap, ..case(Distribution::Fixed) };
+        assert_eq!(limited.name(), "b1000_sq1_h128_sk4096_win512_cap30");
+        assert_eq!(limited.mask(), Mask::None.within(512));
     }
 }

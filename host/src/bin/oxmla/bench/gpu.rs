@@ -8,7 +8,7 @@ use oxmla::backend::cuda::graph::Graph;
 use oxmla::{Result, Stream};
 
 use super::clock::{Clock, Cold};
-use super::timing::{Load, Timing, Timings};
+use super::timing::{HostTime, Load, Timing, Timings};
 use super::workload::Workload;
 use super::{host_time, nvml};
 
@@ -25,17 +25,30 @@ pub fn measure(
     workload: &mut Workload,
     repeat: u32,
 ) -> anyhow::Result<Timings> {
+    let caches = workload.caches();
+    let timings = calls(device, stream, repeat, caches, &mut |call| workload.decode(stream, call))?;
+    Ok(Timings { host: host_time::measure(stream, workload)?, ..timings })
+}
+
+/// Measures calls of `work`, which gets the number of the call and takes turns with so many caches: cold calls, sustained
+/// calls.
+pub fn calls(
+    device: &CudaDevice,
+    stream: &Stream,
+    repeat: u32,
+    caches: usize,
+    work: &mut dyn FnMut(usize) -> Result<()>,
+) -> anyhow::Result<Timings> {
     let mut cold = Cold::new(device, stream)?;
-    let whole = cold.times(repeat, |call| workload.decode(stream, call))?;
+    let whole = cold.times(repeat, &mut *work)?;
     drop(cold);
-    let host = host_time::measure(stream, workload)?;
-    let (us, load) = Replays::capture(device, stream, workload)?.measure(stream)?;
+    let (us, load) = Replays::capture(device, stream, caches, work)?.measure(stream)?;
     let times = vec![
         Timing { spread: None, ..Timing::of("kernel", &whole)? },
         Timing::of("ev", &whole)?,
         Timing { method: "sustained", us, spread: None },
     ];
-    Ok(Timings { times, load, host })
+    Ok(Timings { times, load, host: HostTime::default() })
 }
 
 /// Microseconds between two events with nothing between them.
@@ -50,20 +63,20 @@ struct Replays<'a> {
     graph: Graph,
     calls: usize,
     /// Owns the memory that the graph names.
-    _workload: &'a mut Workload,
+    _work: &'a mut dyn FnMut(usize) -> Result<()>,
 }
 
 impl<'a> Replays<'a> {
     fn capture(
         device: &'a CudaDevice,
         stream: &Stream,
-        workload: &'a mut Workload,
+        caches: usize,
+        work: &'a mut dyn FnMut(usize) -> Result<()>,
     ) -> Result<Self> {
-        let calls = CALLS_PER_GRAPH.div_ceil(workload.caches()) * workload.caches();
-        let graph = Graph::capture(device, stream.as_ref(), || {
-            (0..calls).try_for_each(|call| workload.decode(stream, call))
-        })?;
-        Ok(Self { device, graph, calls, _workload: workload })
+        let calls = CALLS_PER_GRAPH.next_multiple_of(caches);
+        let graph =
+            Graph::capture(device, stream.as_ref(), || (0..calls).try_for_each(&mut *work))?;
+        Ok(Self { device, graph, calls, _work: work })
     }
 
     /// Microseconds per call, and what the GPU draws meanwhile.
@@ -87,7 +100,7 @@ impl<'a> Replays<'a> {
 
     fn replay(&self, stream: &Stream, times: usize) -> Result<()> {
         for _ in 0..times {
-            // SAFETY: `_workload` keeps the memory that the captured calls name, and nobody else uses it.
+            // SAFETY: `_work` keeps the memory that the captured calls name, and nobody else uses it.
             unsafe { self.graph.launch(stream.as_ref())? };
         }
         Ok(())

@@ -17,6 +17,7 @@ mod gpu;
 mod gpu_args;
 #[cfg(feature = "cuda")]
 mod host_time;
+mod limit;
 #[cfg(feature = "cuda")]
 mod micro;
 #[cfg(feature = "cuda")]
@@ -43,6 +44,7 @@ use serde_json::Value;
 
 use self::case::{Cache, Case, Distribution};
 use self::environment::Environment;
+use self::limit::Limit;
 use self::report::Report;
 use self::workload::Workload;
 use crate::Verdict;
@@ -57,7 +59,7 @@ pub struct Args {
     /// Measure what the targets and the peers' rows are about, and print it beside them
     #[arg(value_enum, conflicts_with_all = [
         "batch", "heads", "kv_heads", "s_q", "seq_len", "dist", "dtype", "cache", "block_size",
-        "causal",
+        "causal", "window", "softcap",
     ])]
     preset: Option<Preset>,
     /// Measure a configuration or two of each regime only
@@ -102,7 +104,7 @@ enum Command {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Preset {
-    /// 46 configurations with 1 to 256 requests and up to 32,768 tokens each; for a GPU
+    /// 64 configurations of dense and sparse attention, with 1 to 256 requests; for a GPU
     Suite,
 }
 
@@ -145,6 +147,12 @@ struct Sweep {
     /// Hide from a query token the ones after it
     #[arg(long)]
     causal: bool,
+    /// Tokens of a sliding window, or `off`
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "off", value_parser = limit::window)]
+    window: Vec<Limit<u32>>,
+    /// Soft cap of the scaled scores, or `off`
+    #[arg(long, value_name = "X,…", value_delimiter = ',', default_value = "off", value_parser = limit::softcap)]
+    softcap: Vec<Limit<f32>>,
 }
 
 /// Runs the measurements.
@@ -181,6 +189,13 @@ fn run_decode(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
 
     let mut results = Results::default();
     let outcome = bench.run(&cases, &mut results);
+    #[cfg(feature = "cuda")]
+    let outcome = match args.preset {
+        Some(Preset::Suite) => {
+            outcome.and_then(|()| sparse::suite::run(&bench, args.quick, args.seed, &mut results))
+        }
+        None => outcome,
+    };
     // What was measured before a failure is worth showing.
     results.report.print(&bench.environment, out)?;
     if args.preset.is_some() {
@@ -201,10 +216,7 @@ impl Sweep {
             for &heads in &self.heads {
                 for &s_q in &self.s_q {
                     for &seq_len in &seq_lens {
-                        let caches = self.cache.iter().flat_map(|&cache| {
-                            self.block_size.iter().map(move |&block_size| (cache, block_size))
-                        });
-                        cases.extend(caches.map(|(cache, block_size)| Case {
+                        let case = |(cache, block_size, window, softcap)| Case {
                             batch,
                             heads,
                             kv_heads: self.kv_heads,
@@ -215,13 +227,29 @@ impl Sweep {
                             cache,
                             block_size,
                             causal: self.causal,
+                            window,
+                            softcap,
                             seed,
-                        }));
+                        };
+                        cases.extend(self.kernels().map(case));
                     }
                 }
             }
         }
         cases
+    }
+
+    /// What decides the kernel, or how it reads the cache: kind of cache, block size, window, soft cap.
+    fn kernels(&self) -> impl Iterator<Item = (Cache, usize, Option<u32>, Option<f32>)> {
+        let limits = || {
+            let windows = self.window.iter();
+            windows.flat_map(|&Limit(window)| self.softcap.iter().map(move |cap| (window, cap.0)))
+        };
+        self.cache.iter().flat_map(move |&cache| {
+            self.block_size.iter().flat_map(move |&block_size| {
+                limits().map(move |(window, softcap)| (cache, block_size, window, softcap))
+            })
+        })
     }
 }
 
@@ -258,6 +286,11 @@ impl Bench {
         let timings = timing::measure(&self.device, &self.stream, &mut workload, self.repeat)?;
         results.report.add(case.name(), &workload.work, &timings);
         let record = record::of(case, self.repeat, &workload, &timings, &self.environment)?;
+        self.keep(record, results)
+    }
+
+    /// Adds a record to the file and to the results.
+    fn keep(&self, record: Value, results: &mut Results) -> anyhow::Result<()> {
         if let Some(path) = &self.json {
             record::append(path, &record)?;
         }

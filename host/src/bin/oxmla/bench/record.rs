@@ -34,6 +34,8 @@ pub fn of(
         "cache": case.cache,
         "block_size": case.block_size,
         "causal": case.causal,
+        "window": case.window,
+        "softcap": case.softcap,
         "seed": case.seed,
         "repeat": repeat,
         "tokens": workload.tokens,
@@ -42,10 +44,20 @@ pub fn of(
         "flop": workload.work.flop,
         "bytes": workload.work.bytes,
     });
+    with_times(configuration, &workload.work, timings, environment)
+}
+
+/// A configuration with what was measured of it, and where.
+pub fn with_times(
+    configuration: Value,
+    work: &Work,
+    timings: &Timings,
+    environment: &Environment,
+) -> anyhow::Result<Value> {
     let mut record = Map::new();
     add(&mut record, configuration);
     for timing in &timings.times {
-        add_timing(&mut record, timing, &workload.work);
+        add_timing(&mut record, timing, work);
     }
     add(&mut record, serde_json::to_value(timings.load)?);
     add(&mut record, serde_json::to_value(timings.host)?);

@@ -27,6 +27,7 @@ pub struct Workload {
     #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "planning is timed with GPUs"))]
     mask: Mask,
     plan: DecodePlan,
+    softcap: Option<f32>,
     caches: Vec<LatentCache>,
     q: Buffer,
     out: Buffer,
@@ -66,7 +67,7 @@ impl Workload {
             blocks_in_cache: blocks,
         };
         let mut planner = Planner::new(device, config)?;
-        let mask = if case.causal { Mask::Causal } else { Mask::None };
+        let mask = case.mask();
         let plan = planner.plan(stream.as_ref(), Step::new(&table, case.s_q, mask))?;
 
         let layout = match case.cache {
@@ -98,6 +99,7 @@ impl Workload {
             table,
             mask,
             plan,
+            softcap: case.softcap,
         })
     }
 
@@ -134,7 +136,7 @@ impl Workload {
             out: self.out.view_mut(dtype, &[batch, s_q, h_q, d_v])?,
             lse: self.lse.view_mut(DType::F32, &[batch, h_q, s_q])?,
             softmax_scale: SOFTMAX_SCALE,
-            softcap: None,
+            softcap: self.softcap,
         };
         Ok((&self.planner, &self.plan, args))
     }

@@ -6,20 +6,45 @@ use oxmla::{DType, Mask};
 use safetensors::SafeTensors;
 
 use super::error::InputError;
+use super::sparse;
 use super::tensor::{Axis, Tensor};
 
 const ATTENTION: &[DType] = &[DType::Bf16, DType::F16];
-const INTEGER: &[DType] = &[DType::I32];
-const FLOAT: &[DType] = &[DType::F32, DType::Bf16, DType::F16];
+pub const INTEGER: &[DType] = &[DType::I32];
+pub const FLOAT: &[DType] = &[DType::F32, DType::Bf16, DType::F16];
 const D_QK: Axis = ("d_qk", Some(576));
+/// Of a token of an FP8 cache.
+const BYTES: Axis = ("bytes", Some(656));
 const D_V: Axis = ("d_v", Some(512));
+
+/// What is in a file: one call.
+#[derive(Debug)]
+pub enum Contents<'file> {
+    /// Of dense decode.
+    Dense(Box<Input<'file>>),
+    /// Of sparse attention.
+    Sparse(Box<sparse::Input<'file>>),
+}
+
+impl<'file> Contents<'file> {
+    /// The contents of the file with these bytes.
+    pub fn read(bytes: &'file [u8]) -> anyhow::Result<Self> {
+        let file = SafeTensors::deserialize(bytes)?;
+        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        let metadata = header.metadata().clone().unwrap_or_default();
+        if sparse::is_in(&file) {
+            return Ok(Self::Sparse(Box::new(sparse::Input::check(&file, &metadata)?)));
+        }
+        Ok(Self::Dense(Box::new(Input::check(&file, &metadata)?)))
+    }
+}
 
 /// One decode call, as someone's model made it.
 #[derive(Debug)]
 pub struct Input<'file> {
     /// `[batch, s_q, h_q, 576]`.
     pub q: Tensor<'file, 4>,
-    /// `[blocks, block_size, h_k, 576]`, of the type of `q`.
+    /// `[blocks, block_size, h_k, 576]`, of the type of `q`, or `[blocks, block_size, 1, 656]` bytes.
     pub kv_cache: Tensor<'file, 4>,
     /// `[batch, max_blocks] i32`.
     pub block_table: Tensor<'file, 2>,
@@ -36,16 +61,8 @@ pub struct Input<'file> {
 }
 
 impl<'file> Input<'file> {
-    /// The contents of the file with these bytes.
-    pub fn read(bytes: &'file [u8]) -> anyhow::Result<Self> {
-        let file = SafeTensors::deserialize(bytes)?;
-        let (_, header) = SafeTensors::read_metadata(bytes)?;
-        let metadata = header.metadata().clone().unwrap_or_default();
-        Ok(Self::check(&file, &metadata)?)
-    }
-
     /// Holds what the file has against what a decode call needs.
-    fn check(
+    pub fn check(
         file: &SafeTensors<'file>,
         metadata: &HashMap<String, String>,
     ) -> Result<Self, InputError> {
@@ -58,13 +75,17 @@ impl<'file> Input<'file> {
         let [batch, s_q, h_q, _] = q.shape();
         let batch = ("batch", Some(batch));
         let s_q = ("s_q", Some(s_q));
+        let (element, row) = match file.tensor("kv_cache").map(|view| view.dtype()) {
+            Ok(safetensors::Dtype::U8) => (DType::U8, BYTES),
+            _ => (q.dtype(), D_QK),
+        };
         let h_q = ("h_q", Some(h_q));
         Ok(Self {
             kv_cache: Tensor::find(
                 file,
                 "kv_cache",
-                &[q.dtype()],
-                [("blocks", None), ("block_size", None), ("h_k", None), D_QK],
+                &[element],
+                [("blocks", None), ("block_size", None), ("h_k", None), row],
             )?,
             block_table: Tensor::find(file, "block_table", INTEGER, [batch, ("max_blocks", None)])?,
             cache_seqlens: Tensor::find(file, "cache_seqlens", INTEGER, [batch])?,
@@ -78,7 +99,7 @@ impl<'file> Input<'file> {
 }
 
 /// The value of a metadata key, which is always text.
-fn value<T>(
+pub fn value<T>(
     metadata: &HashMap<String, String>,
     key: &'static str,
     expected: &'static str,
@@ -128,7 +149,7 @@ mod tests {
 
     fn error_of(tensors: &[(&str, Dtype, &[usize])], metadata: &[(&str, &str)]) -> String {
         let bytes = file(tensors, metadata);
-        let error = Input::read(&bytes).map(|_| ()).unwrap_err();
+        let error = Contents::read(&bytes).map(|_| ()).unwrap_err();
         assert!(error.is::<InputError>());
         error.to_string()
     }
@@ -144,10 +165,46 @@ mod tests {
     #[test]
     fn a_good_file() {
         let bytes = file(&TENSORS, &METADATA);
-        let input = Input::read(&bytes).unwrap();
+        let Contents::Dense(input) = Contents::read(&bytes).unwrap() else {
+            panic!("it has a block table");
+        };
         assert_eq!(input.q.shape(), [2, 1, 3, 576]);
         assert_eq!((input.softmax_scale, input.mask), (0.1, Mask::Causal));
         assert!(input.expect_out.is_none() && input.expect_lse.is_none());
+    }
+
+    #[test]
+    fn indices_make_a_file_one_of_sparse_attention() {
+        let tensors: [(&str, Dtype, &[usize]); 3] = [
+            ("q", Dtype::BF16, &[2, 3, 512]),
+            ("kv_cache", Dtype::U8, &[2, 9, 1, 584]),
+            ("indices", Dtype::I32, &[2, 7]),
+        ];
+        let bytes = file(&tensors, &METADATA[..1]);
+        assert!(matches!(Contents::read(&bytes).unwrap(), Contents::Sparse(_)));
+        let mut wrong = tensors;
+        wrong[1].2 = &[2, 9, 1, 656];
+        let expected = "[blocks, block_size, h_k = 1, bytes = 584]";
+        assert_eq!(
+            error_of(&wrong, &METADATA),
+            format!("`kv_cache` must have shape {expected}, but has [2, 9, 1, 656]")
+        );
+        wrong = tensors;
+        wrong[2].2 = &[3, 7];
+        assert_eq!(
+            error_of(&wrong, &METADATA),
+            "`indices` must have shape [tokens = 2, topk], but has [3, 7]"
+        );
+    }
+
+    #[test]
+    fn a_cache_of_bytes_has_tokens_of_656() {
+        let error = error_with("kv_cache", Dtype::U8, &[2, 64, 1, 576]);
+        let expected = "[blocks, block_size, h_k, bytes = 656]";
+        assert_eq!(
+            error,
+            format!("`kv_cache` must have shape {expected}, but has [2, 64, 1, 576]")
+        );
     }
 
     #[test]
@@ -215,7 +272,7 @@ mod tests {
     fn a_damaged_file_is_an_error() {
         let bytes = file(&TENSORS, &METADATA);
         for end in [0, 7, 8, 100, bytes.len() - 1] {
-            assert!(Input::read(&bytes[..end]).is_err(), "{end} bytes were accepted");
+            assert!(Contents::read(&bytes[..end]).is_err(), "{end} bytes were accepted");
         }
     }
 }

@@ -1,8 +1,9 @@
-//! `oxmla replay`: decode on tensors that somebody's model has dumped, and a comparison with what it got.
+//! `oxmla replay`: attention on tensors that somebody's model has dumped, and a comparison with what it got.
 
 mod error;
 mod input;
 mod output;
+mod sparse;
 mod tensor;
 
 use std::fs::File;
@@ -17,7 +18,7 @@ use oxmla::{
     decode,
 };
 
-use self::input::Input;
+use self::input::{Contents, Input};
 use self::output::Output;
 use self::tensor::Tensor;
 use crate::backend::BackendArgs;
@@ -28,7 +29,7 @@ use crate::{Verdict, elements, table};
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// File with `q`, `kv_cache`, `block_table` and `cache_seqlens`, metadata `softmax_scale` and `causal`, and
-    /// maybe `expect_out` and `expect_lse`
+    /// maybe `expect_out` and `expect_lse`; or with `indices` in the place of the table
     #[arg(value_name = "IN.safetensors")]
     input: PathBuf,
     /// Write `out` and `lse` to this file
@@ -45,19 +46,36 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
     // SAFETY: the file is only read. Whoever shortens it meanwhile ends the program (SIGBUS), whoever writes to
     // it gets a result of the new contents: documented in `docs/cli.md`.
     let bytes = unsafe { Mmap::map(&file) }.with_context(|| format!("mapping {path}"))?;
-    let input = Input::read(&bytes).with_context(|| format!("reading {path}"))?;
+    let contents = Contents::read(&bytes).with_context(|| format!("reading {path}"))?;
     let device = args.backend.open()?;
-    print_input(&input, out)?;
-
-    let start = Instant::now();
-    let output = attend(&device, &input).with_context(|| format!("replaying {path}"))?;
-    let time = table::duration(start.elapsed().as_secs_f64() * 1e6);
-    writeln!(out, "done on {} in {time}, transfers included", device.name())?;
+    let (output, verdict) = match contents {
+        Contents::Dense(input) => replay(&device, &input, out),
+        Contents::Sparse(input) => {
+            input.print(out)?;
+            input.replay(&device, out)
+        }
+    }
+    .with_context(|| format!("replaying {path}"))?;
     if let Some(path) = &args.out {
         output.write(path, device.name())?;
         writeln!(out, "wrote {}", path.display())?;
     }
-    compare(&input, &output, out)
+    Ok(verdict)
+}
+
+/// Decodes, and compares with what the file expects.
+fn replay(
+    device: &Device,
+    input: &Input<'_>,
+    out: &mut dyn Write,
+) -> anyhow::Result<(Output, Verdict)> {
+    print_input(input, out)?;
+    let start = Instant::now();
+    let output = attend(device, input)?;
+    let time = table::duration(start.elapsed().as_secs_f64() * 1e6);
+    writeln!(out, "done on {} in {time}, transfers included", device.name())?;
+    let verdict = compare(input, &output, out)?;
+    Ok((output, verdict))
 }
 
 fn print_input(input: &Input<'_>, out: &mut dyn Write) -> io::Result<()> {
@@ -75,7 +93,9 @@ fn attend(device: &Device, input: &Input<'_>) -> oxmla::Result<Output> {
     let [blocks, block_size, h_k, _] = input.kv_cache.shape();
     let [_, max_blocks] = input.block_table.shape();
     let dims = MlaDims::new(count(h_q), count(h_k))?;
-    CacheLayout::new(dims, dtype, block_size)?;
+    if input.kv_cache.dtype() != DType::U8 {
+        CacheLayout::new(dims, dtype, block_size)?;
+    }
     let config = PlannerConfig {
         dims,
         dtype,
@@ -109,6 +129,7 @@ fn attend(device: &Device, input: &Input<'_>) -> oxmla::Result<Output> {
     };
     decode(&planner, &plan, stream.as_ref(), tensors)?;
     stream.synchronize()?;
+    let (out_shape, lse_shape) = (out_shape.to_vec(), lse_shape.to_vec());
     Ok(Output { dtype, out_shape, out: bytes(&out)?, lse_shape, lse: bytes(&lse)? })
 }
 

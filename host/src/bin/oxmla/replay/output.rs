@@ -13,12 +13,12 @@ use safetensors::tensor::TensorView;
 pub struct Output {
     /// Type of `out`.
     pub dtype: DType,
-    /// Sizes of `[batch, s_q, h_q, 512]`.
-    pub out_shape: [usize; 4],
+    /// Sizes of `[batch, s_q, h_q, 512]`, or of `[tokens, h_q, 512]`.
+    pub out_shape: Vec<usize>,
     /// Its elements.
     pub out: Vec<u8>,
-    /// Sizes of `[batch, h_q, s_q]`.
-    pub lse_shape: [usize; 3],
+    /// Sizes of `[batch, h_q, s_q]`, or of `[tokens, h_q]`.
+    pub lse_shape: Vec<usize>,
     /// Its elements, f32.
     pub lse: Vec<u8>,
 }
@@ -29,8 +29,8 @@ impl Output {
     pub fn write(&self, path: &Path, device: &str) -> anyhow::Result<()> {
         let dtype = if self.dtype == DType::F16 { Dtype::F16 } else { Dtype::BF16 };
         let tensors = [
-            ("out", TensorView::new(dtype, self.out_shape.to_vec(), &self.out)?),
-            ("lse", TensorView::new(Dtype::F32, self.lse_shape.to_vec(), &self.lse)?),
+            ("out", TensorView::new(dtype, self.out_shape.clone(), &self.out)?),
+            ("lse", TensorView::new(Dtype::F32, self.lse_shape.clone(), &self.lse)?),
         ];
         let metadata = HashMap::from([
             ("producer".to_owned(), format!("oxmla {}", env!("CARGO_PKG_VERSION"))),

@@ -107,6 +107,7 @@ impl<'file, const RANK: usize> Tensor<'file, RANK> {
                 bytemuck::try_cast_slice(bytes).ok()?,
                 &self.shape,
             )),
+            DType::U8 => Some(TensorRef::from_slice(bytes, &self.shape)),
             _ => None,
         }
     }
@@ -149,6 +150,7 @@ const fn from_file(dtype: Dtype) -> Option<DType> {
         Dtype::F16 => Some(DType::F16),
         Dtype::F32 => Some(DType::F32),
         Dtype::I32 => Some(DType::I32),
+        Dtype::U8 => Some(DType::U8),
         _ => None,
     }
 }

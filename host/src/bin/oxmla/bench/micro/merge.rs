@@ -46,6 +46,8 @@ fn measure(device: &Device, stream: &Stream, heads: u32, blocks: u32) -> anyhow:
         cache: Cache::Elements,
         block_size: BLOCK_SIZE,
         causal: false,
+        window: None,
+        softcap: None,
         seed: 0,
     };
     let mut workload = Workload::new(device, stream, &case)?;

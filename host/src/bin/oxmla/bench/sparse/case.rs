@@ -3,6 +3,7 @@
 use super::super::case::{Cache, Case as DenseCase, Distribution};
 use oxmla::cache::Fp8Format;
 use oxmla::{BLOCK_SIZE, DType};
+use oxmla_bench::Work;
 
 /// Indices of one call: each query token has distinct tokens of its own request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +81,13 @@ impl Case {
         }
     }
 
+    /// What a call has to do at least: as [`Case::flop`] and [`Case::bytes`] count, but with no cached token twice.
+    pub fn work(&self) -> Work {
+        let twice = (self.tokens() * self.topk).saturating_sub(self.batch * self.cached);
+        let bytes = self.bytes() - (twice * self.token_bytes()) as f64;
+        Work { flop: self.flop(), bytes }
+    }
+
     /// The FP8 format for queries of these dimensions.
     pub const fn format(&self) -> Fp8Format {
         if self.d_qk == 512 { Fp8Format::Paged584 } else { Fp8Format::Token656 }
@@ -98,6 +106,8 @@ impl Case {
             cache: Cache::Elements,
             block_size: BLOCK_SIZE,
             causal: false,
+            window: None,
+            softcap: None,
             seed,
         }
     }
@@ -128,7 +138,10 @@ mod tests {
         assert_eq!(case.prefill_name(), "spre_d576_h128_sq4096_skv8192_top2048");
         assert_eq!((case.flop() / 3516.7e6).round(), 664.0);
         assert_eq!((case.bytes() / 3516.7e3).round(), 3072.0);
+        // 4,096 · 128 rows of 2,176 bytes, and 8,192 tokens of 1,152.
+        assert_eq!(case.work().bytes, 524_288.0 * 2176.0 + 8192.0 * 1152.0);
         let case = Case { cache: Cache::Fp8, ..DECODE[2] };
+        assert_eq!(case.work().bytes, case.bytes());
         assert_eq!(case.decode_name(), "sdec_b128_sq2_h128_sk32768_top2048");
         assert_eq!((case.bytes() / 364.2e3).round(), 1140.0);
         let case = Case { cache: Cache::Fp8, ..DECODE[6] };

@@ -1,6 +1,7 @@
 //! `oxmla bench sparse`: how long sparse decode and sparse prefill take.
 
 mod case;
+pub mod suite;
 mod workload;
 
 use std::io::Write;
@@ -10,7 +11,7 @@ use clap::ValueEnum;
 use indicatif::ProgressBar;
 use oxmla::backend::cuda::CudaDevice;
 use oxmla::backend::cuda::graph::Graph;
-use oxmla::{Device, Stream};
+use oxmla::{Device, Result, Stream};
 
 use self::case::{Case, DECODE, PREFILL};
 use self::workload::Workload;
@@ -59,6 +60,24 @@ enum Name {
     Prefill,
 }
 
+impl Name {
+    /// A configuration in a word.
+    fn of(self, case: &Case) -> String {
+        match self {
+            Self::Decode => case.decode_name(),
+            Self::Prefill => case.prefill_name(),
+        }
+    }
+
+    /// A call over cache number `cache` modulo [`Workload::caches`].
+    fn call(self, workload: &mut Workload, stream: &Stream, cache: usize) -> Result<()> {
+        match self {
+            Self::Decode => workload.decode(stream, cache),
+            Self::Prefill => workload.prefill(stream, cache),
+        }
+    }
+}
+
 /// Runs the benchmarks.
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Verdict> {
     let device = Device::cuda(args.gpu.device)?;
@@ -102,7 +121,7 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn row(&self, name: Name, case: Case, progress: &ProgressBar) -> anyhow::Result<Row> {
-        let title = if name == Name::Decode { case.decode_name() } else { case.prefill_name() };
+        let title = name.of(&case);
         progress.set_message(title.clone());
         let row = self.measure(name, case, title.clone()).context(title)?;
         progress.inc(1);
@@ -111,15 +130,12 @@ impl Bench<'_> {
 
     fn measure(&self, name: Name, case: Case, title: String) -> anyhow::Result<Row> {
         let mut workload = Workload::new(self.device, case, SEED)?;
-        let call = |workload: &mut Workload, call| match name {
-            Name::Decode => workload.decode(self.stream, call),
-            Name::Prefill => workload.prefill(self.stream, call),
-        };
-        let cold = Cold::new(self.gpu, self.stream)?.times(REPEAT, |i| call(&mut workload, i))?;
-        let calls = CALLS_PER_GRAPH.next_multiple_of(workload.caches());
-        let graph = Graph::capture(self.gpu, self.stream.as_ref(), || {
-            (0..calls).try_for_each(|i| call(&mut workload, i))
-        })?;
+        let caches = workload.caches();
+        let mut call = |call| name.call(&mut workload, self.stream, call);
+        let cold = Cold::new(self.gpu, self.stream)?.times(REPEAT, &mut call)?;
+        let calls = CALLS_PER_GRAPH.next_multiple_of(caches);
+        let graph =
+            Graph::capture(self.gpu, self.stream.as_ref(), || (0..calls).try_for_each(&mut call))?;
         let sustained = self.sustained(&graph)? / calls as f64;
         let parts = workload.parts();
         drop(workload);
