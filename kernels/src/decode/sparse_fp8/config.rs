@@ -12,14 +12,20 @@
 //! | 288–383 | three warps, the *converter*: makes 16-bit tiles of codes and scales; before that, writes the results of query tokens with empty lists |
 
 use crate::cache::fp8::{Format, Paged584, Token656};
+use crate::decode::dense::config::LAUNCH_REGISTERS;
 use crate::decode::dense::config::{D_ROPE, LEFT_TILES, STAGES, TILE};
-pub use crate::decode::dense_fp8::config::{
-    CONSUMER_REGISTERS, CONVERTER, CONVERTER_GROUP, CONVERTER_REGISTERS, CONVERTER_WARP,
-    CONVERTER_WARPS,
-};
+pub use crate::decode::dense_fp8::config::{CONVERTER, CONVERTER_WARP, CONVERTER_WARPS};
 use crate::decode::sparse::config as sparse;
 pub use crate::decode::sparse::config::{LEFT_LANDED, MASK_BYTES, MASKS, RIGHT_LANDED};
 use crate::tile::swizzle::CHUNK_BYTES;
+
+/// Registers per thread of the producer and the converter after they have given the rest away: the converter holds 96 bytes
+/// of codes.
+pub const CONVERTER_REGISTERS: u32 = 56;
+/// Registers per thread of the left and right warpgroups.
+pub const CONSUMER_REGISTERS: u32 = 224;
+/// All of the converter. Barriers 0 to 5 are those of the dense kernel.
+pub const CONVERTER_GROUP: u32 = 6;
 
 /// Codes of a row of a tile.
 pub const TILE_CODES: u32 = 64;
@@ -62,6 +68,10 @@ pub const SHARED_BYTES: u32 = SCALES + STAGES * SCALE_BYTES;
 
 const _: () =
     assert!(SHARED_BYTES <= 232_448, "a CTA on sm_90 has at most 227 KB of shared memory");
+const _: () = assert!(
+    CONVERTER_REGISTERS + 2 * CONSUMER_REGISTERS <= 3 * LAUNCH_REGISTERS,
+    "setmaxnreg hands out no more than the launch brought"
+);
 const _: () = {
     assert!(Token656::TILES == sparse::tiles(576) && Token656::RIGHT_CODE_TILES == 4);
     assert!(Paged584::TILES == sparse::tiles(512) && Paged584::RIGHT_CODE_TILES == 3);

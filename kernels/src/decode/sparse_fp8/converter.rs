@@ -11,11 +11,12 @@
 use seq_macro::seq;
 
 use super::config::*;
+use super::dequantise::dequantise;
 use super::place;
 use super::scale;
 use crate::decode::dense::barriers::Ring;
 use crate::decode::dense::config::{LEFT_FULL, LEFT_HEADERS, LEFT_TILES, RIGHT_FULL, TILE};
-use crate::decode::dense_fp8::{dequantise, hand_over};
+use crate::decode::dense_fp8::hand_over;
 use crate::decode::header::Header;
 use crate::ptx::{barrier, mbarrier, registers, shared as memory, special};
 use crate::tile::element::Element;

@@ -19,6 +19,8 @@ pub mod config;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod converter;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+mod dequantise;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod place;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod producer;
@@ -36,6 +38,7 @@ mod device {
     use super::{converter, producer};
     use crate::attention::rows::Tile;
     use crate::decode::dense::config::{DESK, PRODUCER_WARP, STAGES, TILE};
+    use crate::decode::dense::math::AsCached;
     use crate::decode::dense::{barriers, multiply};
     use crate::decode::sparse::abi::SparseParams;
     use crate::decode::sparse::{Decode, Listed, Work};
@@ -66,7 +69,7 @@ mod device {
             if warp < PRODUCER_WARP {
                 registers::increase::<CONSUMER_REGISTERS>();
                 let listed = Listed::<Decode, D_QK>::new(params);
-                multiply::<E, _>(&params.decode, &tile, &listed, shared);
+                multiply::<AsCached<E>, _>(&params.decode, &tile, &listed, shared);
                 Decode::merge::<E>(params, &tile, DESK.at(shared));
             } else {
                 registers::decrease::<CONVERTER_REGISTERS>();
