@@ -148,7 +148,10 @@ fn scales_that_are_no_numbers() {
     }
 }
 
-/// The results are closer to what codes and scales stand for than those over tokens in 16 bits.
+/// The results are closer to what codes and scales stand for than those over tokens in bf16, and not much further off than
+/// those over tokens in f16. A tile element is rounded twice to 11 bits, scale and product, so it is off by at most twice as
+/// much as a token in f16, and by √2 of it in the mean square; a token in bf16 is rounded once to 8 bits, and off by 4 to
+/// 5.7 times as much. An LSE is off by nothing else. An output is itself rounded, in both alike.
 #[test]
 fn closer_than_over_dequantised_tokens() {
     for element in [ElementType::Bf16, ElementType::F16] {
@@ -162,8 +165,8 @@ fn closer_than_over_dequantised_tokens() {
             [off(&found.out, &right.out), off(&found.lse, &right.lse)]
         });
         println!("{element:?}: out, lse {fp8:?} over codes, {dense:?} over elements");
-        let most = if element == ElementType::Bf16 { 1.0 } else { 1.5 };
-        let near = fp8[0] < most * dense[0] && fp8[1] < most * dense[1];
+        let [out, lse] = if element == ElementType::Bf16 { [1.0, 2.0 / 8.0] } else { [2.0; 2] };
+        let near = fp8[0] < out * dense[0] && fp8[1] < lse * dense[1];
         assert!(near, "{element:?}: {fp8:?}, not {dense:?}");
     }
 }

@@ -69,7 +69,7 @@ pub fn decoded(session: &mut Session) -> Result<()> {
             let args = Decode { kv_cache: view(&codes, &layout)?, ..scene.args()? };
             decode(&planner, &plan, stream, args)?;
             session.stream().synchronize()?;
-            session.verify(&scene).with_context(place)?;
+            session.verify_over_fp8(&scene).with_context(place)?;
             let results = scene.results()?;
             let same = first.get_or_insert_with(|| results.clone()).same_bits(&results);
             ensure!(same, "the second run gave other bits: {}", place());
