@@ -16,6 +16,7 @@ use seq_macro::seq;
 
 use super::config::*;
 use super::dequantise;
+use super::rope;
 use super::source;
 use super::unit::{self, Unit};
 use crate::attention::limits::Limits;
@@ -25,7 +26,7 @@ use crate::decode::header::Header;
 use crate::decode::tail;
 use crate::ptx::{fence, mbarrier, registers, shared as memory, special, warp};
 use crate::tile::element::{Element, F16};
-use crate::tile::swizzle::{self, CHUNK_BYTES, ROW_BYTES, ROW_CHUNKS, TILE_BYTES};
+use crate::tile::swizzle::{self, CHUNK_BYTES, ROW_BYTES, TILE_BYTES};
 
 /// Threads for a token of a slab.
 const TOKEN_THREADS: u32 = 4;
@@ -64,10 +65,10 @@ pub unsafe fn run<E: Element, L: Limits>(shared: u32) {
             }
             let seen = tail::seen::<L>(&header);
             let mut largest = largest_scale(source::scales(&ring, shared), seen.clone());
-            let rope = ring.tile(shared, QK_TILES - 1);
+            let tile = ring.tile(shared, QK_TILES - 1);
             if !E::IS_BF16 {
                 mbarrier::wait(ring.barrier(shared, RIGHT_LANDED), ring.parity);
-                largest = largest.max(largest_rope(rope, seen));
+                largest = largest.max(rope::largest(tile, seen));
             }
             store_header(unit.follow(warp::max(largest), header), &ring, shared);
             converter.convert(&ring, 0, unit.inverse());
@@ -75,7 +76,7 @@ pub unsafe fn run<E: Element, L: Limits>(shared: u32) {
             mbarrier::wait(ring.barrier(shared, RIGHT_LANDED), ring.parity);
             converter.convert(&ring, 1, unit.inverse());
             if !converter.has_most {
-                convert_rope::<E>(rope, unit.inverse());
+                rope::convert::<E>(tile, unit.inverse(), [0, 1]);
             }
             hand_over(ring.barrier(shared, RIGHT_FULL));
             ring.advance();
@@ -87,8 +88,11 @@ pub unsafe fn run<E: Element, L: Limits>(shared: u32) {
 }
 
 /// Writes the header of the left tiles.
+///
+/// # Safety
+/// The three warps of the converter call it; the header of the codes has landed.
 #[inline(always)]
-unsafe fn store_header(header: Header, ring: &Ring, shared: u32) {
+pub unsafe fn store_header(header: Header, ring: &Ring, shared: u32) {
     if special::thread_index() == CONVERTER_WARP * 32 {
         // SAFETY: the left warpgroup has read the one before, for its tiles were free.
         unsafe { header.store(ring.header(shared, LEFT_HEADERS)) };
@@ -245,43 +249,4 @@ unsafe fn largest_scale(scales: u32, seen: Range<u32>) -> u32 {
         }
     });
     largest
-}
-
-/// The size of the largest rope part, of those that this lane looks at, in the rows `seen` of the bf16 tile `rope`.
-#[inline(always)]
-unsafe fn largest_rope(rope: u32, seen: Range<u32>) -> u32 {
-    let lane = special::lane();
-    let (chunk, mut token, mut largest) = (lane % ROW_CHUNKS, seen.start + lane / ROW_CHUNKS, 0);
-    while token < seen.end {
-        // SAFETY: chunks of the tile.
-        let pairs = unsafe { memory::load_u32x4(rope + token * ROW_BYTES + chunk * CHUNK_BYTES) };
-        let [a, b, c, d] =
-            pairs.map(|pair| unit::rope_size(pair << 16).max(unit::rope_size(pair & 0xffff_0000)));
-        largest = largest.max(a.max(b)).max(c.max(d));
-        token += 32 / ROW_CHUNKS;
-    }
-    largest
-}
-
-/// Makes of the bf16 rotary tile `rope` one of type `E` that counts in units.
-///
-/// # Safety
-/// All lanes of one warp call it; the tile has landed.
-#[inline(always)]
-unsafe fn convert_rope<E: Element>(rope: u32, inverse: f32) {
-    let first = rope + special::lane() * CHUNK_BYTES;
-    let mut offset = 0;
-    while offset < TILE_BYTES {
-        // SAFETY: inside the tile, 16-byte aligned, and no other thread's.
-        unsafe {
-            seq!(I in 0..4 {
-                let pairs~I = memory::load_u32x4(first + offset + I * 32 * CHUNK_BYTES);
-            });
-            seq!(I in 0..4 {
-                let elements = pairs~I.map(|pair| dequantise::rope::<E>(pair, inverse));
-                memory::store_u32x4(first + offset + I * 32 * CHUNK_BYTES, elements);
-            });
-        }
-        offset += 4 * 32 * CHUNK_BYTES;
-    }
 }

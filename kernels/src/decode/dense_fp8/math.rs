@@ -10,8 +10,9 @@ use crate::decode::dense::math::Math;
 use crate::decode::header::Header;
 use crate::tile::element::{Element, F16};
 
-/// Latent tiles in f16 that count in a [`Unit`], rotary tiles of type `E`, in the same unit.
-pub struct InUnits<E> {
+/// Latent tiles in f16 that count in a [`Unit`], rotary tiles of type `E`, in the same unit. Queries of `D_QK` dimensions,
+/// whose own units have their place in shared memory at `Q_UNITS`.
+pub struct InUnits<E, const D_QK: u32, const Q_UNITS: u32> {
     /// Rows of Q that exist.
     rows: u32,
     /// What the two rows of this thread in Q count in.
@@ -19,7 +20,7 @@ pub struct InUnits<E> {
     element: PhantomData<E>,
 }
 
-impl<E: Element> Math for InUnits<E> {
+impl<E: Element, const D_QK: u32, const Q_UNITS: u32> Math for InUnits<E, D_QK, Q_UNITS> {
     type Latent = F16;
     type Rope = E;
     type Out = E;
@@ -38,7 +39,7 @@ impl<E: Element> Math for InUnits<E> {
     unsafe fn begin(&mut self, shared: u32) {
         if E::IS_BF16 {
             // SAFETY: the caller's promise.
-            self.rows_units = unsafe { queries::convert(self.rows, shared) };
+            self.rows_units = unsafe { queries::convert::<D_QK, Q_UNITS>(self.rows, shared) };
         }
     }
 

@@ -20,18 +20,20 @@ pub mod config;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod converter;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
-mod dequantise;
+pub(in crate::decode) mod dequantise;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
-mod math;
+pub(in crate::decode) mod math;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod queries;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(in crate::decode) mod rope;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod source;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
-mod unit;
+pub(in crate::decode) mod unit;
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
-pub(in crate::decode) use converter::hand_over;
+pub(in crate::decode) use converter::{hand_over, store_header};
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub use device::run;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
@@ -48,7 +50,7 @@ mod device {
     use crate::attention::rows::Tile;
     use crate::attention::sink::Sinks;
     use crate::decode::dense::blocks::Consecutive;
-    use crate::decode::dense::config::{DESK, PRODUCER_WARP, STAGES};
+    use crate::decode::dense::config::{D_QK, DESK, PRODUCER_WARP, STAGES};
     use crate::decode::dense::producer::Stages;
     use crate::decode::dense::{barriers, multiply};
     use crate::decode::walk::Cached;
@@ -79,7 +81,7 @@ mod device {
             if warp < PRODUCER_WARP {
                 registers::increase::<CONSUMER_REGISTERS>();
                 let blocks = Consecutive::<L>::new(params, &tile);
-                multiply::<InUnits<E>, _>(params, &tile, &blocks, shared);
+                multiply::<InUnits<E, D_QK, Q_UNITS>, _>(params, &tile, &blocks, shared);
                 merge::run::<E>(params, &tile, Sinks::NONE, DESK.at(shared));
             } else {
                 registers::decrease::<CONVERTER_REGISTERS>();

@@ -8,14 +8,13 @@
 use seq_macro::seq;
 
 use crate::attention::rows;
-use crate::decode::dense::config::{LEFT_GROUP, Q, QK_TILES, TILE, WARPGROUP};
-use crate::decode::dense_fp8::config::Q_UNITS;
+use crate::decode::dense::config::{D_LATENT, LEFT_GROUP, Q, TILE, WARPGROUP};
 use crate::ptx::{barrier, fence, math, shared as memory, special, warp};
 use crate::tile::element::{Bf16, Element};
 use crate::tile::swizzle::{self, ROW_CHUNKS, TILE_BYTES};
 
-/// Tiles of the latent part; the rotary one follows.
-const LATENT_TILES: usize = QK_TILES as usize - 1;
+/// Tiles that are V, too; a rotary one may follow.
+const V_TILES: u32 = D_LATENT / TILE;
 /// Rows that a warpgroup converts together: eight threads take a row, each the same chunk of all its tiles.
 const ROWS: u32 = WARPGROUP / ROW_CHUNKS;
 /// The exponent field of an element that stays as it is: of those with it the largest are 2^14 to 2^15.
@@ -26,19 +25,19 @@ const ROPE_ABOVE: u32 = 40 - 14;
 /// The smallest exponent field whose distance to [`LARGEST`] is that of a power of two and its inverse.
 const LEAST: u32 = LARGEST - 126;
 
-/// Converts the `count` rows of Q that exist; by what scores of this thread's two rows are to be multiplied.
+/// Converts the `count` rows of Q that exist, of `D_QK` dimensions; by what scores of this thread's two rows are to be multiplied.
 ///
 /// # Safety
 /// The left warpgroup calls it, converged; Q has landed, and nobody else looks at it.
 #[inline(always)]
-pub unsafe fn convert(count: u32, shared: u32) -> [f32; 2] {
+pub unsafe fn convert<const D_QK: u32, const Q_UNITS: u32>(count: u32, shared: u32) -> [f32; 2] {
     let thread = special::thread_index();
     let mut first = 0;
     // SAFETY: rows below 64. What the multiplies read through the async proxy is fenced by its writers before all meet.
     unsafe {
         while first < TILE {
             let row = first + thread / ROW_CHUNKS;
-            let unit = if first < count { convert_row(row, shared) } else { 1.0 };
+            let unit = if first < count { convert_row::<D_QK>(row, shared) } else { 1.0 };
             if thread.is_multiple_of(ROW_CHUNKS) {
                 memory::store_f32(shared + Q_UNITS + 4 * row, unit);
             }
@@ -52,18 +51,22 @@ pub unsafe fn convert(count: u32, shared: u32) -> [f32; 2] {
 
 /// Converts this thread's chunks of row `row`; by what scores of the row are to be multiplied.
 #[inline(always)]
-unsafe fn convert_row(row: u32, shared: u32) -> f32 {
+unsafe fn convert_row<const D_QK: u32>(row: u32, shared: u32) -> f32 {
     let chunk = special::thread_index() % ROW_CHUNKS;
     let first = shared + Q + swizzle::chunk_offset(row, chunk);
-    let mut chunks = [[0; 4]; LATENT_TILES + 1];
+    let rotary = first + V_TILES * TILE_BYTES;
+    let mut chunks = [[0; 4]; V_TILES as usize];
+    let mut rotary_chunk = [0; 4];
     // SAFETY: chunks of the row.
     unsafe {
-        seq!(I in 0..9 {
+        seq!(I in 0..8 {
             chunks[I] = memory::load_u32x4(first + I * TILE_BYTES);
         });
+        if D_QK > D_LATENT {
+            rotary_chunk = memory::load_u32x4(rotary);
+        }
     }
-    let rotary = exponent(chunks[LATENT_TILES]).saturating_sub(ROPE_ABOVE);
-    let mut largest = rotary.max(LEAST);
+    let mut largest = exponent(rotary_chunk).saturating_sub(ROPE_ABOVE).max(LEAST);
     seq!(I in 0..8 {
         largest = largest.max(exponent(chunks[I]));
     });
@@ -76,8 +79,10 @@ unsafe fn convert_row(row: u32, shared: u32) -> f32 {
             let scaled = chunks[I].map(|pair| math::multiply_bf16x2(pair, factor));
             memory::store_u32x4(first + I * TILE_BYTES, scaled.map(to_f16));
         });
-        let scaled = chunks[LATENT_TILES].map(|pair| math::multiply_bf16x2(pair, factor));
-        memory::store_u32x4(first + LATENT_TILES as u32 * TILE_BYTES, scaled);
+        if D_QK > D_LATENT {
+            let scaled = rotary_chunk.map(|pair| math::multiply_bf16x2(pair, factor));
+            memory::store_u32x4(rotary, scaled);
+        }
     }
     f32::from_bits((127 + largest - LARGEST) << 23)
 }

@@ -1,25 +1,25 @@
-//! The converter: codes and scales become the 16-bit tiles that the tensor cores multiply, where they lie.
+//! The converter: codes and scales become the f16 tiles that the tensor cores multiply, where they lie.
 //!
 //! A load unit is 64 tokens of codes for three or four tiles, tile by tile, in the upper half of the room that the tiles
 //! take. The codes of all but the last two tiles are converted into the lower half, where nothing is. Those of the last two
 //! are in the place of their own results: all threads read them before any writes.
 //!
-//! Pieces of 16 codes are numbered as they lie; each becomes two chunks of 16-bit elements. Eight threads next to each other
+//! Pieces of 16 codes are numbered as they lie; each becomes two chunks of f16. Eight threads next to each other
 //! take the pieces of two tokens: so they read from all banks, and write to all banks. 96 threads are 24 tokens further in
 //! every round, for which the swizzle is the same, and tile follows upon tile.
 
 use seq_macro::seq;
 
 use super::config::*;
-use super::dequantise::dequantise;
 use super::place;
 use super::scale;
 use crate::decode::dense::barriers::Ring;
-use crate::decode::dense::config::{LEFT_FULL, LEFT_HEADERS, LEFT_TILES, RIGHT_FULL, TILE};
-use crate::decode::dense_fp8::hand_over;
+use crate::decode::dense::config::{LEFT_FULL, LEFT_TILES, RIGHT_FULL, TILE};
+use crate::decode::dense_fp8::unit::Unit;
+use crate::decode::dense_fp8::{dequantise, hand_over, rope, store_header};
 use crate::decode::header::Header;
-use crate::ptx::{barrier, mbarrier, registers, shared as memory, special};
-use crate::tile::element::Element;
+use crate::ptx::{barrier, mbarrier, registers, shared as memory, special, warp};
+use crate::tile::element::{Element, F16};
 use crate::tile::swizzle::{self, CHUNK_BYTES, TILE_BYTES};
 
 /// Tokens from one round to the next.
@@ -49,22 +49,36 @@ type Pieces = [[u32; 4]; ROUNDS + 1];
 pub unsafe fn run<E: Element, F: Codes>(shared: u32) {
     let thread = Thread::new();
     let mut ring = Ring::new();
+    let mut unit = Unit::new();
     // SAFETY: the warps are converged, and every wait stands before the use it protects.
     unsafe {
         loop {
             mbarrier::wait(ring.barrier(shared, LEFT_LANDED), ring.parity);
-            if Header::load(ring.header(shared, LEFT_HEADERS)).is_end() {
-                // Both headers came with the left load unit.
+            let header = Header::load(ring.header(shared, CODE_HEADERS));
+            if header.is_end() {
+                store_header(header, &ring, shared);
+                // The other header came with this one.
                 hand_over(ring.barrier(shared, LEFT_FULL));
                 hand_over(ring.barrier(shared, RIGHT_FULL));
                 return;
             }
-            thread.convert_left::<E, F>(&ring, shared);
+            let mut largest = scale::largest::<F>(place::scales(&ring, shared));
+            let tile = ring.tile(shared, F::TILES - 1);
+            if F::ROPE_IS_V {
+                mbarrier::wait(ring.barrier(shared, RIGHT_LANDED), ring.parity);
+                largest = largest.max(rope::largest(tile, 0..TILE));
+            }
+            store_header(unit.follow(warp::max(largest), header), &ring, shared);
+            thread.convert_left::<F>(&ring, unit.inverse(), shared);
             hand_over(ring.barrier(shared, LEFT_FULL));
             mbarrier::wait(ring.barrier(shared, RIGHT_LANDED), ring.parity);
-            thread.convert_right::<E, F>(&ring, shared);
+            thread.convert_right::<F>(&ring, unit.inverse(), shared);
+            thread.convert_rope::<E, F>(tile, unit.inverse());
             hand_over(ring.barrier(shared, RIGHT_FULL));
             ring.advance();
+            if header.is_last() {
+                unit = Unit::new();
+            }
         }
     }
 }
@@ -93,15 +107,16 @@ impl Thread {
         }
     }
 
-    /// Converts the left load unit of the ring's current block.
+    /// Converts the left load unit of the ring's current block; `inverse` is that of the unit in which tiles count.
     ///
     /// # Safety
     /// All threads of the converter call it, converged; codes and scales have landed.
     #[inline(always)]
-    unsafe fn convert_left<E: Element, F: Codes>(&self, ring: &Ring, shared: u32) {
+    unsafe fn convert_left<F: Codes>(&self, ring: &Ring, inverse: f32, shared: u32) {
         let codes = place::codes(ring, shared, 0, LEFT_TILES);
+        let (tiles, scales) = (place::tiles(ring, shared, 0), place::scales(ring, shared));
         // SAFETY: the caller's promise.
-        unsafe { self.convert::<E, F, 2, 0>(place::tiles(ring, shared, 0), codes, ring, shared) };
+        unsafe { self.convert::<F, 2, 0>(tiles, codes, scales, inverse) };
     }
 
     /// Converts the right load unit of the ring's current block.
@@ -109,38 +124,52 @@ impl Thread {
     /// # Safety
     /// As for the left one.
     #[inline(always)]
-    unsafe fn convert_right<E: Element, F: Codes>(&self, ring: &Ring, shared: u32) {
+    unsafe fn convert_right<F: Codes>(&self, ring: &Ring, inverse: f32, shared: u32) {
         let codes = place::codes(ring, shared, 1, F::RIGHT_CODE_TILES);
-        let tiles = place::tiles(ring, shared, 1);
+        let (tiles, scales) = (place::tiles(ring, shared, 1), place::scales(ring, shared));
         // SAFETY: the caller's promise.
         unsafe {
             if F::RIGHT_CODE_TILES == LEFT_TILES {
-                self.convert::<E, F, 2, LEFT_TILES>(tiles, codes, ring, shared);
+                self.convert::<F, 2, LEFT_TILES>(tiles, codes, scales, inverse);
             } else {
-                self.convert::<E, F, 1, LEFT_TILES>(tiles, codes, ring, shared);
+                self.convert::<F, 1, LEFT_TILES>(tiles, codes, scales, inverse);
+            }
+        }
+    }
+
+    /// Converts the rope tile: the warps do that share the pieces of the last round.
+    #[inline(always)]
+    unsafe fn convert_rope<E: Element, F: Codes>(&self, tile: u32, inverse: f32) {
+        let Some(index) = self.warp.checked_sub(last_warps(2)) else { return };
+        let share = [index, CONVERTER_WARPS - last_warps(2)];
+        // SAFETY: the caller's promise.
+        unsafe {
+            if F::ROPE_IS_V {
+                rope::convert::<F16>(tile, inverse, share);
+            } else {
+                rope::convert::<E>(tile, inverse, share);
             }
         }
     }
 
     /// Converts `codes` into `BEFORE` tiles and two more; the first of all is the token's tile `FIRST`.
     #[inline(always)]
-    unsafe fn convert<E: Element, F: Codes, const BEFORE: u32, const FIRST: u32>(
+    unsafe fn convert<F: Codes, const BEFORE: u32, const FIRST: u32>(
         &self,
         tiles: u32,
         codes: u32,
-        ring: &Ring,
-        shared: u32,
+        scales: u32,
+        inverse: f32,
     ) {
-        let scales = place::scales(ring, shared);
         let last = BEFORE * TILE_BYTES;
         // SAFETY: the caller's promise. Nothing is in the place of the first tiles; the others hold codes that all threads
         // have read by the barrier.
         unsafe {
             let pieces = self.load::<BEFORE>(codes);
-            self.store::<E, F, BEFORE>(tiles, &pieces, scales, FIRST);
+            self.store::<F, BEFORE>(tiles, &pieces, scales, FIRST, inverse);
             let pieces = self.load::<2>(codes + BEFORE * TILE_CODE_BYTES);
             barrier::sync::<CONVERTER_GROUP, CONVERTER>();
-            self.store::<E, F, 2>(tiles + last, &pieces, scales, FIRST + BEFORE);
+            self.store::<F, 2>(tiles + last, &pieces, scales, FIRST + BEFORE, inverse);
         }
     }
 
@@ -166,43 +195,45 @@ impl Thread {
 
     /// Stores what becomes of them, in `TILES` tiles from `tiles` on, of which the first is the token's tile `first`.
     #[inline(always)]
-    unsafe fn store<E: Element, F: Codes, const TILES: u32>(
+    unsafe fn store<F: Codes, const TILES: u32>(
         &self,
         tiles: u32,
         pieces: &Pieces,
         scales: u32,
         first: u32,
+        inverse: f32,
     ) {
         // SAFETY: rounds that the thread takes part in.
         unsafe {
             seq!(I in 0..5 {
                 if I < rounds(TILES) {
-                    self.store_round::<E, F>(tiles, I, pieces[I], scales, first);
+                    self.store_round::<F>(tiles, I, pieces[I], scales, first, inverse);
                 }
             });
             if self.warp < last_warps(TILES) {
                 let last = rounds(TILES);
-                self.store_round::<E, F>(tiles, last, pieces[last as usize], scales, first);
+                self.store_round::<F>(tiles, last, pieces[last as usize], scales, first, inverse);
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn store_round<E: Element, F: Codes>(
+    unsafe fn store_round<F: Codes>(
         &self,
         tiles: u32,
         round: u32,
         codes: [u32; 4],
         scales: u32,
         first: u32,
+        inverse: f32,
     ) {
         // Hidden from the compiler, which would keep where the scales of all rounds are.
         let row = registers::opaque(self.token) + round * ROUND;
         let target = tiles + self.target + round * ROUND * swizzle::ROW_BYTES;
         // SAFETY: inside the tiles, 16-byte aligned. An odd chunk has its place beside the even one before it.
         unsafe {
-            let scale = scale::load::<F>(scales, row % TILE, first + row / TILE);
-            let [low, high] = dequantise::<E>(codes, scale);
+            let factor = scale::load::<F>(scales, row % TILE, first + row / TILE) * inverse;
+            let [low, high] = dequantise::elements(codes, F16::pack(factor, factor));
             memory::store_u32x4(target, low);
             memory::store_u32x4(target ^ CHUNK_BYTES, high);
         }
