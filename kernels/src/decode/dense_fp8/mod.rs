@@ -28,12 +28,14 @@ mod queries;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub(in crate::decode) mod rope;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(in crate::decode) mod slabs;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod source;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub(in crate::decode) mod unit;
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
-pub(in crate::decode) use converter::{hand_over, store_header};
+pub(in crate::decode) use converter::{factor_of_tile, hand_over, store_header, two_factors};
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub use device::run;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]

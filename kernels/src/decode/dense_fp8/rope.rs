@@ -32,15 +32,15 @@ pub unsafe fn largest(tile: u32, seen: Range<u32>) -> u32 {
     largest
 }
 
-/// Makes of the tile at `tile` one of type `E` that counts in units: share `index` of `count`, for as many warps.
+/// Makes of the tile at `tile` one of type `E` that counts in units.
 ///
 /// # Safety
-/// All lanes of a warp call it; the tile has landed, and no two warps have the same share.
+/// All lanes of one warp call it; the tile has landed.
 #[inline(always)]
-pub unsafe fn convert<E: Element>(tile: u32, inverse: f32, [index, count]: [u32; 2]) {
+pub unsafe fn convert<E: Element>(tile: u32, inverse: f32) {
     const STEP: u32 = AT_ONCE * 32 * CHUNK_BYTES;
     let first = tile + special::lane() * CHUNK_BYTES;
-    let mut offset = index * STEP;
+    let mut offset = 0;
     while offset < TILE_BYTES {
         // SAFETY: inside the tile, 16-byte aligned, and no other thread's.
         unsafe {
@@ -52,6 +52,6 @@ pub unsafe fn convert<E: Element>(tile: u32, inverse: f32, [index, count]: [u32;
                 memory::store_u32x4(first + offset + I * 32 * CHUNK_BYTES, elements);
             });
         }
-        offset += count * STEP;
+        offset += STEP;
     }
 }

@@ -14,18 +14,17 @@
 use crate::cache::fp8::{Format, Paged584, Token656};
 use crate::decode::dense::config::LAUNCH_REGISTERS;
 use crate::decode::dense::config::{D_LATENT, D_ROPE, HEADER_BYTES, LEFT_TILES, STAGES, TILE};
-pub use crate::decode::dense_fp8::config::{CONVERTER, CONVERTER_WARP, CONVERTER_WARPS};
+use crate::decode::dense_fp8::config as dense_fp8;
+pub use crate::decode::dense_fp8::config::{CONVERTER_WARP, CONVERTER_WARPS};
 use crate::decode::sparse::config as sparse;
 pub use crate::decode::sparse::config::{LEFT_LANDED, MASK_BYTES, MASKS, RIGHT_LANDED};
 use crate::tile::swizzle::CHUNK_BYTES;
 
 /// Registers per thread of the producer and the converter after they have given the rest away: the converter holds 96 bytes
 /// of codes.
-pub const CONVERTER_REGISTERS: u32 = 56;
+pub const CONVERTER_REGISTERS: u32 = dense_fp8::CONVERTER_REGISTERS;
 /// Registers per thread of the left and right warpgroups.
-pub const CONSUMER_REGISTERS: u32 = 224;
-/// All of the converter. Barriers 0 to 5 are those of the dense kernel.
-pub const CONVERTER_GROUP: u32 = 6;
+pub const CONSUMER_REGISTERS: u32 = dense_fp8::CONSUMER_REGISTERS;
 
 /// Codes of a row of a tile.
 pub const TILE_CODES: u32 = 64;
@@ -69,8 +68,10 @@ pub const SCALES: u32 = sparse::SHARED_BYTES.next_multiple_of(CHUNK_BYTES);
 pub const CODE_HEADERS: u32 = SCALES + STAGES * SCALE_BYTES;
 /// `f32 [64]`: by what scores of the rows of Q are to be multiplied.
 pub const Q_UNITS: u32 = CODE_HEADERS + STAGES * HEADER_BYTES;
+/// The converter has read the codes of a load unit: one arrival per warp.
+pub const CODES_READ: u32 = Q_UNITS + 4 * TILE;
 /// Dynamic shared memory of the kernel, in bytes.
-pub const SHARED_BYTES: u32 = Q_UNITS + 4 * TILE;
+pub const SHARED_BYTES: u32 = CODES_READ + 8;
 
 const _: () =
     assert!(SHARED_BYTES <= 232_448, "a CTA on sm_90 has at most 227 KB of shared memory");

@@ -96,6 +96,7 @@ mod device {
                     mbarrier::init(shared + LEFT_LANDED + 8 * i, LANDINGS);
                     i += 1;
                 }
+                mbarrier::init(shared + CODES_READ, CONVERTER_WARPS);
             }
             barriers::init::<CONVERTER_WARPS>(shared);
         }
