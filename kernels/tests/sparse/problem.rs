@@ -343,9 +343,10 @@ impl Problem {
         let mut right = Right { out: vec![0.0; D_V], magnitude: vec![0.0; D_V], lse, maximum };
         for (k, score) in kv.iter().zip(&scores) {
             let probability = (score - maximum).exp() / (sum + sink);
-            for d in 0..D_V {
-                right.out[d] += probability * k[d];
-                right.magnitude[d] += probability * k[d].abs();
+            let sums = right.out.iter_mut().zip(&mut right.magnitude);
+            for ((out, magnitude), value) in sums.zip(k) {
+                *out += probability * value;
+                *magnitude += probability * value.abs();
             }
         }
         right
