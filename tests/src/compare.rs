@@ -4,6 +4,8 @@
 //! must be in the same places. Beside that the whole tensor must point in the same direction:
 //! `1 − 2⟨a, r⟩ / (‖a‖² + ‖r‖²)` below a bound of its own, which small errors of one sign cannot pass.
 
+use oxmla::DType;
+
 /// How far results may be from the reference.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tolerance {
@@ -25,6 +27,9 @@ pub const LSE: Tolerance = Tolerance { abs: 1e-6, rel: 8.01 / 65_536.0, cosine: 
 
 /// Largest relative error of `tanh.approx`, by the PTX ISA.
 const TANH_ERROR: f64 = 1.0 / 2048.0;
+/// Largest relative errors of rounding to f16 and to bf16.
+const F16_ROUNDING: f64 = 1.0 / 2048.0;
+const BF16_ROUNDING: f64 = 1.0 / 256.0;
 
 impl Tolerance {
     /// The same where scores are capped: they are then off by up to `cap` · 2^−11, and so is the LSE;
@@ -33,6 +38,19 @@ impl Tolerance {
     pub fn capped(self, cap: f64) -> Self {
         let off = 2.0 * cap * TANH_ERROR;
         Self { abs: self.abs + off, rel: self.rel, cosine: self.cosine + off * off }
+    }
+
+    /// The same for LSE over an FP8 cache, with scores of products of `width` elements multiplied by `scale`. What a code
+    /// stands for is rounded to f16 twice, scale and product, and once to `dtype` in the reference: off by less than the
+    /// mean square of each, a third of the largest. Elements of queries and keys are about 0.1. The errors of a score add up
+    /// like steps of a random walk, and six standard deviations of that are let through; the mean over the tokens of an
+    /// LSE is off by less.
+    #[must_use]
+    pub fn over_fp8(self, dtype: DType, width: usize, scale: f64) -> Self {
+        let reference = if dtype == DType::F16 { F16_ROUNDING } else { BF16_ROUNDING };
+        let element = ((2.0 * F16_ROUNDING.powi(2) + reference.powi(2)) / 3.0).sqrt();
+        let score = scale * (width as f64).sqrt() * 0.1 * 0.1 * element;
+        Self { abs: self.abs + 6.0 * score, ..self }
     }
 }
 
@@ -135,6 +153,17 @@ mod tests {
         assert_eq!(verdict(LSE, &[(inf, inf), (-inf, -inf), (nan, nan)]), Ok(()));
         for pair in [(inf, -inf), (nan, inf), (nan, 0.0), (0.0, nan), (0.0, -inf), (inf, 0.0)] {
             assert!(verdict(LSE, &[pair]).is_err(), "{pair:?}");
+        }
+    }
+
+    /// A score of −0.0020158, rounded; and with a key in which one group of 128 has a scale 3 % too large.
+    #[test]
+    fn scores_over_fp8_may_be_rounded_but_not_wrong() {
+        for (dtype, rounded) in [(DType::F16, 3e-6), (DType::Bf16, 2e-5)] {
+            let tolerance = LSE.over_fp8(dtype, 576, 1.0 / 24.0);
+            assert!(verdict(LSE, &[(-0.0020158 + rounded, -0.0020158)]).is_err());
+            assert_eq!(verdict(tolerance, &[(-0.0020158 + rounded, -0.0020158)]), Ok(()));
+            assert!(verdict(tolerance, &[(-0.0020158 + 1.5e-4, -0.0020158)]).is_err());
         }
     }
 

@@ -12,7 +12,7 @@ use crate::element::ElementPool;
 use crate::inputs::Cache;
 use crate::random::hash;
 use crate::scene::{PlacedCache, Scene};
-use crate::verify::{self, Errors};
+use crate::verify::{self, Cached, Errors};
 
 /// What decides a cache.
 type CacheKey = (DType, [usize; 3], Lengths, Views, u64, Option<usize>);
@@ -77,7 +77,7 @@ impl Session {
         let mut scene = self.scene(case)?;
         scene.attend(&self.device, &self.stream)?;
         let results = scene.results()?;
-        let errors = verify::verify(&scene, &results, self.budget)?;
+        let errors = verify::verify(&scene, &results, self.budget, Cached::Elements)?;
         scene.out.refill()?;
         scene.lse.refill()?;
         scene.attend(&self.device, &self.stream)?;
@@ -90,7 +90,15 @@ impl Session {
     /// # Errors
     /// What is wrong.
     pub fn verify(&self, scene: &Scene) -> Result<Errors> {
-        verify::verify(scene, &scene.results()?, self.budget)
+        verify::verify(scene, &scene.results()?, self.budget, Cached::Elements)
+    }
+
+    /// Compares what a scene holds, attended to over an FP8 cache of its tokens, with the oracle.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn verify_over_fp8(&self, scene: &Scene) -> Result<Errors> {
+        verify::verify(scene, &scene.results()?, self.budget, Cached::Fp8)
     }
 
     /// Notes what the check that runs has measured, by name and unit.

@@ -3,9 +3,10 @@
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
+use crate::case::Case;
 use crate::compare::{self, Comparison, Tolerance};
 use crate::element::widen;
-use crate::layout::D_V;
+use crate::layout::{D_K, D_V};
 use crate::oracle::{self, Attended, QueryRow};
 use crate::random::SplitMix64;
 use crate::scene::{Results, Scene};
@@ -26,17 +27,26 @@ pub struct Errors {
     pub lse: f64,
 }
 
+/// What the cached tokens of a scene are read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cached {
+    /// Their elements.
+    Elements,
+    /// FP8 codes, that the elements are rounded from.
+    Fp8,
+}
+
 /// Compares. `budget` is the number of (query row, cached token) pairs that the oracle may work on; if there
 /// are more, it takes a sample of the rows, at least eight of each request, first and last among them. Of
 /// every row it is seen whether it is finite, and empty when it should be.
 ///
 /// # Errors
 /// What is wrong, for people.
-pub fn verify(scene: &Scene, results: &Results, budget: usize) -> Result<Errors> {
+pub fn verify(scene: &Scene, results: &Results, budget: usize, cached: Cached) -> Result<Errors> {
     check_all_rows(scene, results)?;
     let rows = rows_to_compare(scene, budget);
     let expected = oracle::attend(&scene.case, &scene.cache.host, &scene.queries, &rows);
-    let mut tally = Tally::new(scene.case.softcap);
+    let mut tally = Tally::new(&scene.case, cached);
     let mut values = [0.0; D_V];
     for (row, expected) in rows.iter().zip(&expected) {
         let QueryRow { request, token, head } = *row;
@@ -56,9 +66,13 @@ struct Tally {
 }
 
 impl Tally {
-    fn new(softcap: Option<f32>) -> Self {
+    fn new(case: &Case, cached: Cached) -> Self {
+        let lse = match cached {
+            Cached::Elements => compare::LSE,
+            Cached::Fp8 => compare::LSE.over_fp8(case.dtype, D_K, case.scale.into()),
+        };
         let [out, out_row, lse] =
-            [compare::OUT, compare::OUT_ROW, compare::LSE].map(|tolerance| match softcap {
+            [compare::OUT, compare::OUT_ROW, lse].map(|tolerance| match case.softcap {
                 Some(cap) => tolerance.capped(cap.into()),
                 None => tolerance,
             });

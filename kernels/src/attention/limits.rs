@@ -16,8 +16,15 @@ pub trait Limits {
     /// Those of this thread's rows of `tile`.
     fn new(tile: &Tile) -> Self;
 
-    /// Limits the scores of a block from which on the request has `tokens`; most blocks have nothing to hide.
-    fn apply(&self, scores: &mut Acc64, params: &DenseDecodeParams, tokens: i32);
+    /// Limits the scores of a block from which on the request has `tokens`; most blocks have nothing to hide. `scales` says
+    /// by what to multiply them in the two rows for a scale of all; what then brings them to powers of two.
+    fn apply(
+        &self,
+        scores: &mut Acc64,
+        params: &DenseDecodeParams,
+        tokens: i32,
+        scales: impl Fn(f32) -> [f32; 2],
+    ) -> [f32; 2];
 }
 
 /// Rows see everything up to an end: that of the request or, under a causal mask, their own.
@@ -37,10 +44,17 @@ impl Limits for Plain {
     }
 
     #[inline(always)]
-    fn apply(&self, scores: &mut Acc64, _: &DenseDecodeParams, tokens: i32) {
+    fn apply(
+        &self,
+        scores: &mut Acc64,
+        params: &DenseDecodeParams,
+        tokens: i32,
+        scales: impl Fn(f32) -> [f32; 2],
+    ) -> [f32; 2] {
         if K_BLOCK as i32 > tokens - self.most {
             softmax::mask(scores, [tokens - self.hidden[0], tokens - self.hidden[1]]);
         }
+        scales(params.scale_log2)
     }
 }
 
@@ -76,9 +90,21 @@ impl Limits for Limited {
     }
 
     #[inline(always)]
-    fn apply(&self, scores: &mut Acc64, params: &DenseDecodeParams, tokens: i32) {
-        softcap::apply(scores, params.softcap);
+    fn apply(
+        &self,
+        scores: &mut Acc64,
+        params: &DenseDecodeParams,
+        tokens: i32,
+        scales: impl Fn(f32) -> [f32; 2],
+    ) -> [f32; 2] {
+        let mut scales_log2 = scales(params.scale_log2);
+        // Before the mask, for the tangent of −∞ is −1.
+        if params.softcap != 0.0 {
+            softcap::apply(scores, scales(params.softcap));
+            scales_log2 = [params.scale_log2; 2];
+        }
         self.mask(scores, tokens);
+        scales_log2
     }
 }
 

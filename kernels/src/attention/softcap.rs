@@ -5,13 +5,10 @@ use seq_macro::seq;
 use crate::ptx::math;
 use crate::ptx::wgmma::Acc64;
 
-/// Leaves `tanh(score · scale)` of the scores, which the softmax then multiplies by the cap; nothing changes if `scale`
-/// is 0. Comes before the mask, for the tangent of −∞ is −1.
+/// Leaves `tanh(score · scale)` of the scores of two rows, which the softmax then multiplies by the cap.
 #[inline(always)]
-pub fn apply(scores: &mut Acc64, scale: f32) {
-    if scale != 0.0 {
-        seq!(N in 0..32 {
-            scores[N] = math::tanh(scores[N] * scale);
-        });
-    }
+pub fn apply(scores: &mut Acc64, scales: [f32; 2]) {
+    seq!(N in 0..32 {
+        scores[N] = math::tanh(scores[N] * scales[N / 2 % 2]);
+    });
 }

@@ -18,11 +18,17 @@ const NO_REFERENCE: f32 = -1.0e30;
 /// maxima, random scores rescaled them in every other block of a 4,096-token request.
 const SLACK: f32 = 8.0;
 
+/// How far the reference of [`OnlineSoftmax::for_f16`] is below the score that it moves to. An f16 ends at 2^16 and, in
+/// full precision, at 2^−14: probabilities of up to 2^15 leave more of it to small ones.
+const RAISE: f32 = 7.0;
+
 /// State of the two rows that a thread holds.
 pub struct OnlineSoftmax {
-    /// What probabilities are relative to, in powers of two: at most [`SLACK`] below the largest scaled score
-    /// so far, and the same in the four threads that share a row.
+    /// What probabilities are relative to, in powers of two: at most [`SLACK`] and `raise` below the largest scaled
+    /// score so far, and the same in the four threads that share a row.
     reference: [f32; 2],
+    /// How far the reference is below the score that it moves to.
+    raise: f32,
     /// Sum of probabilities so far, over this thread's columns alone.
     sum: [f32; 2],
     /// Largest scaled score so far, over this thread's columns alone, in powers of two, if that is wanted.
@@ -45,22 +51,31 @@ impl OnlineSoftmax {
     pub fn new(wants_maxima: bool) -> Self {
         Self {
             reference: [NO_REFERENCE; 2],
+            raise: 0.0,
             sum: [0.0; 2],
             maximum: wants_maxima.then_some([f32::NEG_INFINITY; 2]),
         }
     }
 
-    /// Turns `scores` into probabilities and returns the factors that bring earlier results of the two rows to
-    /// the same reference.
+    /// The same, for probabilities that are rounded to f16.
     #[inline(always)]
-    pub fn step(&mut self, scores: &mut Acc64, scale_log2: f32) -> [f32; 2] {
-        let largest = row_maxima(scores).map(|largest| largest * scale_log2);
+    pub fn for_f16(wants_maxima: bool) -> Self {
+        Self { raise: RAISE, ..Self::new(wants_maxima) }
+    }
+
+    /// Turns `scores`, each row of which `scales_log2` brings to powers of two, into probabilities and returns the factors
+    /// that bring earlier results of the two rows to the same reference.
+    #[inline(always)]
+    pub fn step(&mut self, scores: &mut Acc64, scales_log2: [f32; 2]) -> [f32; 2] {
+        let [upper, lower] = row_maxima(scores);
+        let largest = [upper * scales_log2[0], lower * scales_log2[1]];
         if let Some(maximum) = &mut self.maximum {
             seq!(R in 0..2 { maximum[R] = math::max(maximum[R], largest[R]); });
         }
         let factors = self.follow(largest);
         seq!(N in 0..32 {
-            scores[N] = math::exp2(math::fma(scores[N], scale_log2, -self.reference[N / 2 % 2]));
+            let (scale, reference) = (scales_log2[N / 2 % 2], self.reference[N / 2 % 2]);
+            scores[N] = math::exp2(math::fma(scores[N], scale, -reference));
             self.sum[N / 2 % 2] += scores[N];
         });
         // Left to itself, the compiler adds up among the multiplies that overwrite `scores`, and ptxas then
@@ -74,15 +89,16 @@ impl OnlineSoftmax {
     /// the threads of a row agree on its maximum only where the reference moves.
     #[inline(always)]
     fn follow(&mut self, largest: [f32; 2]) -> [f32; 2] {
-        let exceeds = |r: usize| largest[r] > self.reference[r] + SLACK;
+        let slack = self.raise + SLACK;
+        let exceeds = |r: usize| largest[r] > self.reference[r] + slack;
         if !warp::any(exceeds(0) || exceeds(1)) {
             return [1.0; 2];
         }
         let mut factors = [0.0; 2];
         seq!(R in 0..2 {
             let maximum = quad_max(largest[R]);
-            let moves = maximum > self.reference[R] + SLACK;
-            let reference = if moves { maximum } else { self.reference[R] };
+            let moves = maximum > self.reference[R] + slack;
+            let reference = if moves { maximum - self.raise } else { self.reference[R] };
             factors[R] = math::exp2(self.reference[R] - reference);
             self.reference[R] = reference;
             self.sum[R] *= factors[R];
@@ -114,9 +130,9 @@ impl OnlineSoftmax {
 /// Hides the columns that a row does not see: those from `limits[row]` on.
 #[inline(always)]
 pub fn mask(scores: &mut Acc64, limits: [i32; 2]) {
-    let column = rows::fragment_column() as i32;
+    let limits = from_own_column(limits);
     seq!(N in 0..32 {
-        if column + (N / 4 * 8 + N % 2) >= limits[N / 2 % 2] {
+        if N / 4 * 8 + N % 2 >= limits[N / 2 % 2] {
             scores[N] = f32::NEG_INFINITY;
         }
     });
@@ -125,12 +141,19 @@ pub fn mask(scores: &mut Acc64, limits: [i32; 2]) {
 /// Hides the columns that a row no longer sees: those before `first[row]`.
 #[inline(always)]
 pub fn mask_before(scores: &mut Acc64, first: [i32; 2]) {
-    let column = rows::fragment_column() as i32;
+    let first = from_own_column(first);
     seq!(N in 0..32 {
-        if column + (N / 4 * 8 + N % 2) < first[N / 2 % 2] {
+        if N / 4 * 8 + N % 2 < first[N / 2 % 2] {
             scores[N] = f32::NEG_INFINITY;
         }
     });
+}
+
+/// Columns counted from this thread's first, so that they are compared with constants: the numbers of its 16 columns would
+/// take as many registers.
+#[inline(always)]
+fn from_own_column(columns: [i32; 2]) -> [i32; 2] {
+    columns.map(|column| column - rows::fragment_column() as i32)
 }
 
 /// Probabilities as the A operand of the next multiply: accumulators and A fragments of 16-bit elements are

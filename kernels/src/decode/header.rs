@@ -11,8 +11,14 @@ use crate::tile::uniform;
 const LAST: u32 = 1;
 /// There is no block, and none will follow.
 const END: u32 = 2;
-/// Where the number of hidden rows begins.
-const HIDDEN: u32 = 8;
+/// First bit of the exponent of the unit that tiles count in; 8 bits.
+const UNIT: u32 = 8;
+/// First bit of the number of hidden rows; 8 bits.
+const HIDDEN: u32 = 16;
+/// First bit of how many powers of two the unit is above that of the block before; 8 bits.
+const RISEN: u32 = 24;
+/// What a field has.
+const FIELD: u32 = 0xff;
 /// Instead of a slot: the piece is the whole request.
 const WHOLE: u32 = u32::MAX;
 
@@ -67,13 +73,33 @@ impl Header {
     /// has any.
     #[inline(always)]
     pub fn hidden(&self) -> u32 {
-        self.flags >> HIDDEN
+        self.flags >> HIDDEN & FIELD
     }
 
     /// Where the partial result of the piece goes; `None` if the piece is the whole request.
     #[inline(always)]
     pub fn slot(&self) -> Option<u32> {
         (self.slot != WHOLE).then_some(self.slot)
+    }
+
+    /// The header of a block whose tiles count in the power of two with the exponent field `exponent`, 2^`risen` of those
+    /// that the block before counts in.
+    #[inline(always)]
+    pub fn in_unit(mut self, exponent: u32, risen: u32) -> Self {
+        self.flags |= exponent << UNIT | risen << RISEN;
+        self
+    }
+
+    /// The exponent field of the power of two that the tiles of the block count in.
+    #[inline(always)]
+    pub fn unit(&self) -> u32 {
+        self.flags >> UNIT & FIELD
+    }
+
+    /// How many powers of two it is above that of the block before.
+    #[inline(always)]
+    pub fn risen(&self) -> u32 {
+        self.flags >> RISEN
     }
 
     /// Writes it.

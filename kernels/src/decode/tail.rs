@@ -35,6 +35,13 @@ pub fn rows_before<L: Limits>(header: &Header) -> Option<Range<u32>> {
     (L::LIMITED && header.hidden() > 0).then(|| 0..header.hidden())
 }
 
+/// The rows of the block of `header` that some query token may see.
+#[inline(always)]
+pub fn seen<L: Limits>(header: &Header) -> Range<u32> {
+    let first = if L::LIMITED { header.hidden() } else { 0 };
+    first..(header.tokens as u32).min(TILE)
+}
+
 /// Clears `rows` of four tiles from `tiles` on: half of V.
 ///
 /// # Safety

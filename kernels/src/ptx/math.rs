@@ -152,7 +152,15 @@ pub fn pack_e4m3([a, b, c, d]: [f32; 4]) -> u32 {
 /// `cvt.rn.f16x2.e4m3x2` and `cvt.f32.f16`: the values of four packed e4m3, that of bits 0–7 first.
 #[inline(always)]
 pub fn unpack_e4m3(packed: u32) -> [f32; 4] {
-    let (low, high): (u32, u32);
+    let [low, high] = unpack_e4m3_f16(packed);
+    let ([a, b], [c, d]) = (unpack_f16(low), unpack_f16(high));
+    [a, b, c, d]
+}
+
+/// `cvt.rn.f16x2.e4m3x2`, twice: four packed e4m3 as packed f16, exactly, that of bits 0–7 first.
+#[inline(always)]
+pub fn unpack_e4m3_f16(packed: u32) -> [u32; 2] {
+    let (low, high);
     // SAFETY: arithmetic on registers.
     unsafe {
         asm!(
@@ -163,6 +171,35 @@ pub fn unpack_e4m3(packed: u32) -> [f32; 4] {
             options(pure, nomem, nostack)
         )
     };
-    let ([a, b], [c, d]) = (unpack_f16(low), unpack_f16(high));
-    [a, b, c, d]
+    [low, high]
+}
+
+/// `mul.rn.f16x2`: products of packed f16, each rounded once.
+#[inline(always)]
+pub fn multiply_f16x2(a: u32, b: u32) -> u32 {
+    let product;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "mul.rn.f16x2 {}, {}, {};",
+            out(reg32) product, in(reg32) a, in(reg32) b,
+            options(pure, nomem, nostack)
+        )
+    };
+    product
+}
+
+/// `mul.rn.bf16x2`: products of packed bf16, each rounded once.
+#[inline(always)]
+pub fn multiply_bf16x2(a: u32, b: u32) -> u32 {
+    let product;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "mul.rn.bf16x2 {}, {}, {};",
+            out(reg32) product, in(reg32) a, in(reg32) b,
+            options(pure, nomem, nostack)
+        )
+    };
+    product
 }

@@ -81,6 +81,21 @@ pub fn sum(value: u32) -> u32 {
     result
 }
 
+/// `redux.sync.max.u32`: the largest over all lanes.
+#[inline(always)]
+pub fn max(value: u32) -> u32 {
+    let result;
+    // SAFETY: as in `broadcast`.
+    unsafe {
+        asm!(
+            "redux.sync.max.u32 {}, {}, {};",
+            out(reg32) result, in(reg32) value, in(reg32) ALL,
+            options(nostack)
+        )
+    };
+    result
+}
+
 /// `vote.sync.ballot`: one bit for each lane whose `condition` holds.
 #[inline(always)]
 pub fn ballot(condition: bool) -> u32 {

@@ -1,7 +1,7 @@
 //! Communication inside a warp.
 
 use oxmla_simt::warp;
-pub use oxmla_simt::warp::{all, any, ballot, broadcast, sum};
+pub use oxmla_simt::warp::{all, any, ballot, broadcast, max, sum};
 
 #[track_caller]
 pub fn sync() {

@@ -41,6 +41,22 @@ pub struct Problem {
     pub variant: Variant,
 }
 
+/// What the numbers of an FP8 problem are multiplied by.
+pub struct Magnitudes {
+    /// Scales of a token, by its position and the group.
+    pub scale: fn(usize, usize) -> f32,
+    /// Rope parts.
+    pub rope: f64,
+    /// Rows of the queries, by `request · s_q · h_q + token · h_q + head`.
+    pub q: fn(usize) -> f64,
+}
+
+impl Default for Magnitudes {
+    fn default() -> Self {
+        Self { scale: |_, _| 1.0, rope: 1.0, q: |_| 1.0 }
+    }
+}
+
 /// 16-bit floats: bits and values.
 #[derive(Clone)]
 struct Tensor {
@@ -160,39 +176,59 @@ impl Problem {
         self
     }
 
-    /// A problem over an FP8 cache. Codes and scales that no request may read are NaN.
+    /// A problem over an FP8 cache. Codes and scales that no request may read are NaN. What is right is what codes and
+    /// scales stand for, without any rounding.
     pub fn fp8(shape: Shape, element: ElementType, seed: u64) -> Self {
-        Self::paged_fp8(64, shape, element, seed)
+        Self::fp8_of(shape, element, seed, &Magnitudes::default())
     }
 
     /// The same over blocks of `block_size` tokens.
     pub fn paged_fp8(block_size: usize, shape: Shape, element: ElementType, seed: u64) -> Self {
+        Self::paged_fp8_of(block_size, shape, element, seed, &Magnitudes::default())
+    }
+
+    /// The same of other magnitudes.
+    pub fn fp8_of(shape: Shape, element: ElementType, seed: u64, magnitudes: &Magnitudes) -> Self {
+        Self::paged_fp8_of(64, shape, element, seed, magnitudes)
+    }
+
+    fn paged_fp8_of(
+        block_size: usize,
+        shape: Shape,
+        element: ElementType,
+        seed: u64,
+        magnitudes: &Magnitudes,
+    ) -> Self {
         assert_eq!(shape.h_k, 1, "the format has one KV head");
         let mut problem = Self::paged(block_size, shape, element, seed);
+        let rows = problem.q.values.chunks(D_QK).enumerate();
+        let q = rows.flat_map(|(row, q)| q.iter().map(move |x| (x * (magnitudes.q)(row)) as f32));
+        problem.q = Tensor::new(element, &q.collect::<Vec<f32>>());
         let mut rng = fastrand::Rng::with_seed(!seed);
-        let bytes_per_token = Fp8Format::Token656.bytes_per_token() as usize;
-        let mut codes = vec![0xff; problem.cache.bits.len() / D_QK * bytes_per_token];
+        let token_bytes = Fp8Format::Token656.bytes_per_token() as usize;
+        let mut codes = vec![0xff; problem.cache.bits.len() / D_QK * token_bytes];
         for (request, &length) in problem.shape.lengths.iter().enumerate() {
-            for position in 0..length as usize {
+            for position in 0..length.max(0) as usize {
                 let row = problem.row(request, position);
+                let token = &mut codes[row * token_bytes..][..token_bytes];
                 let bits = &mut problem.cache.bits[row * D_QK..][..D_QK];
-                let mut token: Vec<u8> =
-                    (0..D_V).map(|_| rng.u8(0..0x7f) | u8::from(rng.bool()) << 7).collect();
-                let scales: [f32; 4] = [(); 4].map(|()| (0.5 + rng.f32()) / 448.0);
-                for (d, &code) in token.iter().enumerate() {
-                    bits[d] = round(element, e4m3(code) * scales[d / 128]);
+                let values = &mut problem.cache.values[row * D_QK..][..D_QK];
+                let scales = [0, 1, 2, 3]
+                    .map(|group| (0.5 + rng.f32()) / 448.0 * (magnitudes.scale)(position, group));
+                for (d, code) in token[..D_V].iter_mut().enumerate() {
+                    *code = rng.u8(0..0x7f) | u8::from(rng.bool()) << 7;
+                    values[d] = f64::from(e4m3(*code)) * f64::from(scales[d / 128]);
+                    bits[d] = round(element, e4m3(*code) * scales[d / 128]);
                 }
-                token.extend(scales.iter().flat_map(|scale| scale.to_le_bytes()));
-                for bits in &mut bits[D_V..] {
-                    let rope = bf16::from_f64(value(element, *bits));
-                    *bits = round(element, rope.to_f32());
-                    token.extend(rope.to_le_bytes());
+                token[D_V..][..16].copy_from_slice(bytemuck::cast_slice(&scales));
+                for (i, pair) in token[D_V + 16..].chunks_mut(2).enumerate() {
+                    let rope = bf16::from_f64(values[D_V + i] * magnitudes.rope);
+                    pair.copy_from_slice(&rope.to_le_bytes());
+                    values[D_V + i] = rope.to_f64();
+                    bits[D_V + i] = round(element, rope.to_f32());
                 }
-                codes[row * bytes_per_token..][..bytes_per_token].copy_from_slice(&token);
             }
         }
-        let values = problem.cache.bits.iter().map(|&bits| value(element, bits));
-        problem.cache.values = values.collect();
         problem.codes = Some(codes);
         problem
     }
@@ -202,6 +238,11 @@ impl Problem {
         let (shape, table) = (self.shape.clone(), self.table.clone());
         let (q, cache) = (self.q.clone(), self.cache.clone());
         Self { shape, q, cache, codes: None, table, ..*self }
+    }
+
+    /// Whether the cache is in FP8.
+    pub fn is_fp8(&self) -> bool {
+        self.codes.is_some()
     }
 
     /// Runs the kernel.

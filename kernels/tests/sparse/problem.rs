@@ -9,7 +9,6 @@ const D_V: usize = 512;
 /// What an output may be off, relative to the sum of the magnitudes that it is made of: probabilities and outputs are
 /// rounded, by half a unit in the last place each.
 const OUT_TOLERANCE: f64 = 2.0 / 256.0;
-const LSE_TOLERANCE: f64 = 1e-5;
 
 /// How the cache of a list lies in memory.
 #[derive(Clone, Debug)]
@@ -26,6 +25,10 @@ pub struct List {
     pub cache: Vec<u16>,
     /// The cache that `cache` was dequantised from.
     pub codes: Option<Vec<u8>>,
+    /// What its tokens stand for, without any rounding: row by row.
+    pub exact: Vec<f64>,
+    /// Its largest scale that is a number.
+    pub largest_scale: f32,
     pub shape: Blocks,
     pub d_qk: usize,
     pub indices: Vec<i32>,
@@ -49,7 +52,17 @@ impl List {
             _ => rng.i32(0..rows),
         };
         let indices = (0..tokens * topk).map(|_| index(rng)).collect();
-        let mut list = Self { cache: Vec::new(), codes: None, shape, d_qk, indices, topk, lengths };
+        let mut list = Self {
+            cache: Vec::new(),
+            codes: None,
+            exact: Vec::new(),
+            largest_scale: 0.0,
+            shape,
+            d_qk,
+            indices,
+            topk,
+            lengths,
+        };
         list.fill(rng, tokens);
         list
     }
@@ -105,6 +118,9 @@ impl List {
     }
 
     fn row(&self, row: usize) -> Vec<f64> {
+        if self.codes.is_some() {
+            return self.exact[row * self.d_qk..][..self.d_qk].to_vec();
+        }
         let at = self.place(row);
         self.cache[at..at + self.d_qk].iter().map(|&b| bf16::from_bits(b).to_f64()).collect()
     }
@@ -115,6 +131,22 @@ impl List {
 pub enum Work {
     Decode(u32, Cut),
     Prefill(u32),
+}
+
+/// What the numbers of a problem over FP8 caches are multiplied by.
+pub struct Magnitudes {
+    /// Scales of a row, by its number and the tile: a power of two.
+    pub scale: fn(usize, usize) -> f32,
+    /// Rope parts.
+    pub rope: f64,
+    /// Queries.
+    pub q: f64,
+}
+
+impl Default for Magnitudes {
+    fn default() -> Self {
+        Self { scale: |_, _| 1.0, rope: 1.0, q: 1.0 }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -152,12 +184,60 @@ impl Problem {
     }
 
     /// The same over FP8 caches, whose tokens stand for other elements.
-    pub fn in_fp8(mut self) -> Self {
-        self.list.quantise(&mut self.rng);
+    pub fn in_fp8(self) -> Self {
+        self.in_fp8_of(&Magnitudes::default())
+    }
+
+    /// The same of other magnitudes.
+    pub fn in_fp8_of(mut self, magnitudes: &Magnitudes) -> Self {
+        for q in &mut self.q {
+            *q = bf16::from_f64(bf16::from_bits(*q).to_f64() * magnitudes.q).to_bits();
+        }
+        self.list.quantise(&mut self.rng, magnitudes);
         if let Some(extra) = &mut self.extra {
-            extra.quantise(&mut self.rng);
+            extra.quantise(&mut self.rng, magnitudes);
         }
         self
+    }
+
+    /// What an LSE may be off: keys with scales of any value are rounded to 11 bits, those with powers of two not at all.
+    pub fn lse_tolerance(&self) -> f64 {
+        if self.list.codes.is_some() && self.d_qk == 576 { 2e-4 } else { 1e-5 }
+    }
+
+    /// What an output may be off where there is next to nothing. Tiles of FP8 caches count in a unit that is an eighth of the
+    /// largest scale at most, and 2^−64 at least. Scales are off by up to 2^−25 units, and codes go up to 448; what is less
+    /// than half a step of the least unit is lost.
+    fn least(&self) -> f64 {
+        let lists = || [Some(&self.list), self.extra.as_ref()].into_iter().flatten();
+        if lists().all(|list| list.codes.is_none()) {
+            return 1e-6;
+        }
+        let largest = lists().map(|list| f64::from(list.largest_scale)).fold(0.0, f64::max);
+        (largest / 8.0 * 448.0 * 2f64.powi(-25)).max(2f64.powi(-88))
+    }
+
+    /// Root of the mean square of what outputs and LSE are off, of what the tokens of FP8 caches stand for.
+    pub fn distance(&self, got: &Outcome) -> [f64; 2] {
+        let mut off = [0.0; 2];
+        for (token, head) in
+            (0..self.tokens).flat_map(|token| (0..self.h_q).map(move |head| (token, head)))
+        {
+            let right = self.right(&self.rows(token), token, head);
+            let row = token * self.h_q + head;
+            let out = got.out[row * D_V..][..D_V].iter().zip(&right.out);
+            off[0] += out.map(|(&a, b)| (bf16::from_bits(a).to_f64() - b).powi(2)).sum::<f64>();
+            off[1] += (f64::from(got.lse[row]) - right.lse).powi(2);
+        }
+        off.map(f64::sqrt)
+    }
+
+    /// What a query token attends to.
+    fn rows(&self, token: usize) -> Vec<Vec<f64>> {
+        let of = |list: &List| -> Vec<Vec<f64>> {
+            list.named(token).into_iter().map(|row| list.row(row)).collect()
+        };
+        of(&self.list).into_iter().chain(self.extra.iter().flat_map(of)).collect()
     }
 
     /// The same over the 16-bit elements that the tokens of FP8 caches stand for.
@@ -218,11 +298,7 @@ impl Problem {
     /// Compares an outcome with f64.
     pub fn check(&self, name: &str, got: &Outcome) {
         for token in 0..self.tokens {
-            let mut kv: Vec<_> =
-                self.list.named(token).into_iter().map(|row| self.list.row(row)).collect();
-            if let Some(extra) = &self.extra {
-                kv.extend(extra.named(token).into_iter().map(|row| extra.row(row)));
-            }
+            let kv = self.rows(token);
             for head in 0..self.h_q {
                 self.check_row(
                     &format!("{name}, token {token}, head {head}"),
@@ -237,32 +313,51 @@ impl Problem {
 
     fn check_row(&self, name: &str, got: &Outcome, kv: &[Vec<f64>], token: usize, head: usize) {
         let row = token * self.h_q + head;
+        let right = self.right(kv, token, head);
+        let near = |a: f32, b: f64| {
+            f64::from(a) == b || (f64::from(a) - b).abs() <= self.lse_tolerance() * b.abs().max(1.0)
+        };
+        assert!(near(got.lse[row], right.lse), "{name}: LSE {} is not {}", got.lse[row], right.lse);
+        if let Work::Prefill(_) = self.work {
+            let (largest, maximum) = (got.max_logits[row], right.maximum);
+            assert!(near(largest, maximum), "{name}: maximum {largest} is not {maximum}");
+        }
+        for (d, (out, magnitude)) in right.out.iter().zip(&right.magnitude).enumerate() {
+            let a = bf16::from_bits(got.out[row * D_V + d]).to_f64();
+            let near = (a - out).abs() <= OUT_TOLERANCE * magnitude + self.least();
+            assert!(near, "{name}: out[{d}] is {a}, not {out}");
+        }
+    }
+
+    /// Attention in f64.
+    fn right(&self, kv: &[Vec<f64>], token: usize, head: usize) -> Right {
+        let row = token * self.h_q + head;
         let q = self.q[row * self.d_qk..][..self.d_qk].iter().map(|&b| bf16::from_bits(b).to_f64());
         let q: Vec<f64> = q.collect();
         let dot = |k: &Vec<f64>| -> f64 { q.iter().zip(k).map(|(a, b)| a * b).sum() };
         let scores: Vec<f64> = kv.iter().map(|k| dot(k) * f64::from(self.scale())).collect();
         let maximum = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = scores.iter().map(|score| (score - maximum).exp()).sum();
-        let near = |a: f32, b: f64| {
-            f64::from(a) == b || (f64::from(a) - b).abs() <= LSE_TOLERANCE * b.abs().max(1.0)
-        };
         let lse = if kv.is_empty() { f64::NEG_INFINITY } else { maximum + sum.ln() };
-        assert!(near(got.lse[row], lse), "{name}: LSE {} is not {lse}", got.lse[row]);
-        if let Work::Prefill(_) = self.work {
-            let largest = got.max_logits[row];
-            assert!(near(largest, maximum), "{name}: maximum {largest} is not {maximum}");
-        }
         let sink = self.sink.as_ref().map_or(0.0, |sink| (f64::from(sink[head]) - maximum).exp());
-        for d in 0..D_V {
-            let (mut out, mut magnitude) = (0.0, 0.0);
-            for (k, score) in kv.iter().zip(&scores) {
-                let probability = (score - maximum).exp() / (sum + sink);
-                out += probability * k[d];
-                magnitude += probability * k[d].abs();
+        let mut right = Right { out: vec![0.0; D_V], magnitude: vec![0.0; D_V], lse, maximum };
+        for (k, score) in kv.iter().zip(&scores) {
+            let probability = (score - maximum).exp() / (sum + sink);
+            let sums = right.out.iter_mut().zip(&mut right.magnitude);
+            for ((out, magnitude), value) in sums.zip(k) {
+                *out += probability * value;
+                *magnitude += probability * value.abs();
             }
-            let a = bf16::from_bits(got.out[row * D_V + d]).to_f64();
-            let near = (a - out).abs() <= OUT_TOLERANCE * magnitude + 1e-6;
-            assert!(near, "{name}: out[{d}] is {a}, not {out}");
         }
+        right
     }
+}
+
+/// What is right for a row.
+struct Right {
+    out: Vec<f64>,
+    /// Sums of the magnitudes that outputs are made of.
+    magnitude: Vec<f64>,
+    lse: f64,
+    maximum: f64,
 }

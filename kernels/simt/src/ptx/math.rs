@@ -157,6 +157,26 @@ pub fn unpack_e4m3(packed: u16) -> u32 {
     low | high << 16
 }
 
+/// `mul.rn.f16x2`: products of packed f16, each rounded once.
+#[must_use]
+pub fn multiply_f16x2(a: u32, b: u32) -> u32 {
+    // A product of 11 and 11 bits is exact in f32.
+    let ([a, c], [b, d]) = (unpack_f16(a), unpack_f16(b));
+    round_f16(a * b) | round_f16(c * d) << 16
+}
+
+/// `mul.rn.bf16x2`: products of packed bf16, each rounded once.
+#[must_use]
+pub fn multiply_bf16x2(a: u32, b: u32) -> u32 {
+    let product = |a: u32, b: u32| {
+        // Exact in f64, and below the smallest f32 as well.
+        let [a, b] = [a, b].map(|bits| bf16::from_bits(bits as u16).to_f64());
+        let bits = bf16::from_f64(a * b).to_bits();
+        if (a * b).is_nan() { u32::from(NAN_16) } else { bits.into() }
+    };
+    product(a, b) | product(a >> 16, b >> 16) << 16
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,6 +220,16 @@ mod tests {
         assert_eq!(pack_bf16(f32::NAN, f32::from_bits(0x7f7f_ffff)), 0x7f80_7fff);
         assert_eq!(pack_f16(65519.0, 65520.0), 0x7c00_7bff);
         assert_eq!(pack_f16(2f32.powi(-25), 2f32.powi(-24)), 0x0001_0000);
+    }
+
+    #[test]
+    fn packed_products_round_once() {
+        // 1.5 · 1.5, and (1 + 2^−10)² = 1 + 2^−9 + 2^−20.
+        assert_eq!(multiply_f16x2(0x3e00 | 0x3c01 << 16, 0x3e00 | 0x3c01 << 16), 0x3c02_4080);
+        assert_eq!(multiply_f16x2(0x7bff | 0x0400 << 16, 0x4000 | 0x1000 << 16), 0x0000_7c00);
+        assert_eq!(multiply_f16x2(0x7c00, 0) & 0xffff, 0x7fff);
+        assert_eq!(multiply_bf16x2(0x3fc0 | 0x0080 << 16, 0x3fc0 | 0x3f00 << 16), 0x0040_4010);
+        assert_eq!(multiply_bf16x2(0x7f80, 0) & 0xffff, 0x7fff);
     }
 
     /// Every finite e4m3 survives; the middle between two neighbours goes to the even one.

@@ -71,6 +71,13 @@ pub fn sum(value: u32) -> u32 {
     reduce(Reduce::Add, value)
 }
 
+/// `redux.sync.max.u32`: the largest over all lanes.
+#[track_caller]
+#[must_use]
+pub fn max(value: u32) -> u32 {
+    reduce(Reduce::MaxUnsigned, value)
+}
+
 /// `vote.sync.ballot`: one bit for each lane whose `condition` holds.
 #[track_caller]
 #[must_use]

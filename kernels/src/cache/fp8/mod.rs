@@ -14,7 +14,4 @@ mod quantise;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod scales;
 
-#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
-pub(crate) use scales::from_ue8m0;
-
 pub use format::{Format, Fp8Format, LARGEST, LEAST_SCALE, Layout, Paged584, ScaleType, Token656};

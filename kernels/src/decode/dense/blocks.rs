@@ -5,6 +5,7 @@ use core::ops::Range;
 
 use super::barriers::Ring;
 use super::config::QK_TILES;
+use super::math::Math;
 use crate::abi::DenseDecodeParams;
 use crate::attention::limits::Limits;
 use crate::attention::rows::Tile;
@@ -22,11 +23,19 @@ pub trait Blocks {
     /// Whether the largest score of each row is wanted.
     const MAXIMA: bool;
 
-    /// Limits the scores of the ring's current block, and hides those of what the rows do not see.
+    /// Limits the scores of the ring's current block, products of `math`, and hides those of what the rows do not see; what
+    /// then brings the two rows to powers of two.
     ///
     /// # Safety
     /// All lanes of a warp of the left warpgroup call it, converged, after they have waited for the left tiles.
-    unsafe fn limit(&self, scores: &mut Acc64, header: &Header, ring: &Ring, shared: u32);
+    unsafe fn limit<M: Math>(
+        &self,
+        scores: &mut Acc64,
+        math: &M,
+        header: &Header,
+        ring: &Ring,
+        shared: u32,
+    ) -> [f32; 2];
 
     /// Rows of the first block of a piece that may hold anything, and have to be cleared before V is multiplied.
     fn head(header: &Header) -> Option<Range<u32>>;
@@ -61,8 +70,15 @@ impl<L: Limits> Blocks for Consecutive<'_, L> {
     const MAXIMA: bool = false;
 
     #[inline(always)]
-    unsafe fn limit(&self, scores: &mut Acc64, header: &Header, _ring: &Ring, _shared: u32) {
-        self.limits.apply(scores, self.params, header.tokens);
+    unsafe fn limit<M: Math>(
+        &self,
+        scores: &mut Acc64,
+        math: &M,
+        header: &Header,
+        _ring: &Ring,
+        _shared: u32,
+    ) -> [f32; 2] {
+        self.limits.apply(scores, self.params, header.tokens, |scale| math.scales(header, scale))
     }
 
     #[inline(always)]

@@ -5,9 +5,9 @@ use seq_macro::seq;
 use super::barriers::{Publisher, Ring, release};
 use super::blocks::Blocks;
 use super::config::*;
-use crate::abi::DenseDecodeParams;
+use super::math::Math;
 use crate::attention::rows::{self, Tile};
-use crate::attention::softmax::{self, OnlineSoftmax, RowResult};
+use crate::attention::softmax::{self, RowResult};
 use crate::decode::header::Header;
 use crate::decode::output::issue_output;
 use crate::decode::tail;
@@ -18,28 +18,28 @@ use crate::tile::element::Element;
 use crate::tile::swizzle;
 
 /// What the warpgroup keeps from piece to piece.
-pub struct Left {
+pub struct Left<M> {
+    math: M,
     publisher: Publisher,
     ring: Ring,
     q_parity: u32,
 }
 
-impl Left {
-    /// Before the first piece.
+impl<M: Math> Left<M> {
+    /// Before the first piece of `tile`.
     #[inline(always)]
-    pub fn new() -> Self {
-        Self { publisher: Publisher::new(), ring: Ring::new(), q_parity: 0 }
+    pub fn new(tile: &Tile) -> Self {
+        Self { math: M::new(tile), publisher: Publisher::new(), ring: Ring::new(), q_parity: 0 }
     }
 
     /// Computes the left half of the output of the next piece of `tile`, which is zero before, not yet normalised; its
     /// header is that of its last block. The last header of all is the end's.
     ///
     /// # Safety
-    /// The four warps of the warpgroup call it, converged; `params` is valid for the launch.
+    /// The four warps of the warpgroup call it, converged; parameters are valid for the launch.
     #[inline(always)]
-    pub unsafe fn piece<E: Element, B: Blocks>(
+    pub unsafe fn piece<B: Blocks>(
         &mut self,
-        params: &DenseDecodeParams,
         tile: &Tile,
         blocks: &B,
         shared: u32,
@@ -47,7 +47,7 @@ impl Left {
     ) -> (Header, RowResult) {
         // SAFETY: zero bits are 0.0. (An array literal of this length would go through local memory.)
         let mut scores: Acc64 = unsafe { core::mem::zeroed() };
-        let mut softmax = OnlineSoftmax::new(B::MAXIMA);
+        let mut softmax = M::softmax(B::MAXIMA);
         // SAFETY: the warpgroup is converged, and every wait below stands before the use it protects.
         unsafe {
             let mut header = next_header(&self.ring, shared);
@@ -57,18 +57,19 @@ impl Left {
             }
             mbarrier::wait(shared + Q_FULL, self.q_parity);
             self.q_parity ^= 1;
-            issue_left_scores::<E>(&mut scores, &self.ring, shared);
-            finish_scores::<E, B>(&mut scores, &self.ring, shared);
+            self.math.begin(shared);
+            issue_left_scores::<M::Latent>(&mut scores, &self.ring, shared);
+            finish_scores::<M, B>(&mut scores, &self.ring, shared);
             if let Some(rows) = B::head(&header) {
                 tail::clear::<LEFT_GROUP>(self.ring.tile(shared, 0), rows);
             }
             while !header.is_last() {
-                blocks.limit(&mut scores, &header, &self.ring, shared);
-                let factors = softmax.step(&mut scores, params.scale_log2);
-                let p = softmax::pack::<E>(&scores);
+                let scales = blocks.limit(&mut scores, &self.math, &header, &self.ring, shared);
+                let factors = self.math.rescale(&header, softmax.step(&mut scores, scales));
+                let p = softmax::pack::<M::Latent>(&scores);
                 softmax::scale_rows(o, factors);
                 // The tensor cores first: what the other warpgroup needs is written while they multiply.
-                issue_output::<E>(o, &p, self.ring.tile(shared, 0));
+                issue_output::<M::Latent>(o, &p, self.ring.tile(shared, 0));
                 publish(&mut self.publisher, shared, factors, &p);
 
                 // The scores of the next block queue up behind the output of this one; as soon as that is
@@ -76,28 +77,29 @@ impl Left {
                 let left_empty = self.ring.barrier(shared, LEFT_EMPTY);
                 self.ring.advance();
                 header = next_header(&self.ring, shared);
-                issue_left_scores::<E>(&mut scores, &self.ring, shared);
+                issue_left_scores::<M::Latent>(&mut scores, &self.ring, shared);
                 wgmma::wait_256::<1>(o);
                 release(left_empty);
-                finish_scores::<E, B>(&mut scores, &self.ring, shared);
+                finish_scores::<M, B>(&mut scores, &self.ring, shared);
             }
             // The last block stands apart, for it has no scores to queue: a branch in the loop, between
             // multiplies in flight, would make ptxas serialise them all (C7514).
             release(shared + Q_EMPTY);
-            blocks.limit(&mut scores, &header, &self.ring, shared);
-            let factors = softmax.step(&mut scores, params.scale_log2);
-            let p = softmax::pack::<E>(&scores);
+            let scales = blocks.limit(&mut scores, &self.math, &header, &self.ring, shared);
+            let factors = self.math.rescale(&header, softmax.step(&mut scores, scales));
+            let p = softmax::pack::<M::Latent>(&scores);
             softmax::scale_rows(o, factors);
             publish(&mut self.publisher, shared, factors, &p);
             if let Some(tail) = B::tail(&header) {
                 tail::clear::<LEFT_GROUP>(self.ring.tile(shared, 0), tail);
             }
-            issue_output::<E>(o, &p, self.ring.tile(shared, 0));
+            issue_output::<M::Latent>(o, &p, self.ring.tile(shared, 0));
             wgmma::wait_256::<0>(o);
             release(self.ring.barrier(shared, LEFT_EMPTY));
             self.ring.advance();
 
-            let result = blocks.finish(softmax, tile, &header);
+            let mut result = blocks.finish(softmax, tile, &header);
+            result.normaliser = self.math.finish(&header, result.normaliser);
             self.publisher.wait_consumed();
             store_row_factors(shared, result.normaliser);
             self.publisher.publish();
@@ -136,18 +138,23 @@ unsafe fn issue_left_scores<E: Element>(scores: &mut Acc64, ring: &Ring, shared:
 
 /// Second part: the 20 steps over the right tiles, or 16 without a rotary tile. Waits for everything the warpgroup has issued.
 #[inline(always)]
-unsafe fn finish_scores<E: Element, B: Blocks>(scores: &mut Acc64, ring: &Ring, shared: u32) {
+unsafe fn finish_scores<M: Math, B: Blocks>(scores: &mut Acc64, ring: &Ring, shared: u32) {
     // SAFETY: the caller's promise; K is read after its barrier completes.
     unsafe {
         mbarrier::wait(ring.barrier(shared, RIGHT_FULL), ring.parity);
         let q = descriptor::k_major(registers::opaque(shared + Q));
         let k = descriptor::k_major(registers::opaque(ring.tile(shared, 0)));
         wgmma::fence();
-        seq!(STEP in 16..36 {
+        seq!(STEP in 16..32 {
+            let a = descriptor::k_major_step(q, STEP);
+            let b = descriptor::k_major_step(k, STEP);
+            M::Latent::multiply_64::<true>(scores, a, b);
+        });
+        seq!(STEP in 32..36 {
             if STEP < 4 * B::TILES {
                 let a = descriptor::k_major_step(q, STEP);
                 let b = descriptor::k_major_step(k, STEP);
-                E::multiply_64::<true>(scores, a, b);
+                M::Rope::multiply_64::<true>(scores, a, b);
             }
         });
         wgmma::commit();

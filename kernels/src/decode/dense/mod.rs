@@ -31,6 +31,8 @@ pub(in crate::decode) mod blocks;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod left;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(in crate::decode) mod math;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub(in crate::decode) mod producer;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod right;
@@ -46,6 +48,7 @@ mod device {
     use super::blocks::{Blocks, Consecutive};
     use super::config::*;
     use super::left::Left;
+    use super::math::{AsCached, Math};
     use super::producer::{Elements, Stages};
     use super::right::Right;
     use crate::abi::DenseDecodeParams;
@@ -82,7 +85,7 @@ mod device {
             if warp < PRODUCER_WARP {
                 registers::increase::<CONSUMER_REGISTERS>();
                 let blocks = Consecutive::<L>::new(params, &tile);
-                multiply::<E, _>(params, &tile, &blocks, shared);
+                multiply::<AsCached<E>, _>(params, &tile, &blocks, shared);
                 merge::run::<E>(params, &tile, Sinks::NONE, DESK.at(shared));
             } else {
                 registers::decrease::<PRODUCER_REGISTERS>();
@@ -103,23 +106,23 @@ mod device {
     /// # Safety
     /// All eight warps call it, each converged.
     #[inline(always)]
-    pub unsafe fn multiply<E: Element, B: Blocks>(
+    pub unsafe fn multiply<M: Math, B: Blocks>(
         params: &DenseDecodeParams,
         tile: &Tile,
         blocks: &B,
         shared: u32,
     ) {
         let is_left = special::warp() < RIGHT_WARP;
-        let (mut left, mut right) = (Left::new(), Right::new());
+        let (mut left, mut right) = (Left::<M>::new(tile), Right::new());
         loop {
             // SAFETY: zero bits are 0.0; warpgroups are converged.
             unsafe {
                 let mut o: Acc256 = core::mem::zeroed();
                 let (header, normaliser, log2_sum) = if is_left {
-                    let (header, result) = left.piece::<E, B>(params, tile, blocks, shared, &mut o);
+                    let (header, result) = left.piece(tile, blocks, shared, &mut o);
                     (header, result.normaliser, Some(result.log2_sum))
                 } else {
-                    let (header, normaliser) = right.piece::<E, B>(shared, &mut o);
+                    let (header, normaliser) = right.piece::<M::Latent, B>(shared, &mut o);
                     (header, normaliser, None)
                 };
                 if header.is_end() {
@@ -128,7 +131,15 @@ mod device {
                 let first_column = if is_left { 0 } else { D_LATENT / 2 };
                 let slot = if B::SPLITS { header.slot() } else { None };
                 let piece = epilogue::Piece { request: header.request, slot };
-                epilogue::store::<E>(params, tile, &piece, first_column, &o, normaliser, log2_sum);
+                epilogue::store::<M::Out>(
+                    params,
+                    tile,
+                    &piece,
+                    first_column,
+                    &o,
+                    normaliser,
+                    log2_sum,
+                );
             }
         }
     }

@@ -42,14 +42,16 @@ pub struct Unit {
     pub landed: u32,
     /// Its bytes.
     pub bytes: u32,
+    /// `[stage]` where its header goes.
+    pub headers: u32,
 }
 
 /// A cache of 16-bit elements, whose tiles are copied as they are.
 pub struct Elements(pub TensorMapAddress);
 
 impl Source for Elements {
-    const LEFT: Unit = Unit { landed: LEFT_FULL, bytes: LEFT_BYTES };
-    const RIGHT: Unit = Unit { landed: RIGHT_FULL, bytes: RIGHT_BYTES };
+    const LEFT: Unit = Unit { landed: LEFT_FULL, bytes: LEFT_BYTES, headers: LEFT_HEADERS };
+    const RIGHT: Unit = Unit { landed: RIGHT_FULL, bytes: RIGHT_BYTES, headers: RIGHT_HEADERS };
 
     #[inline(always)]
     fn prefetch(&self) {
@@ -118,14 +120,14 @@ impl<S: Source> Places for Stages<S> {
             mbarrier::wait(ring.barrier(shared, LEFT_EMPTY), ring.parity ^ 1);
             let landed = ring.barrier(shared, S::LEFT.landed);
             if special::lane() == 0 {
-                header.store(ring.header(shared, LEFT_HEADERS));
+                header.store(ring.header(shared, S::LEFT.headers));
                 mbarrier::arrive_expect(landed, S::LEFT.bytes);
             }
             boxes.for_each(|at| source.load_left(kv_head, at, ring, shared, landed));
             mbarrier::wait(ring.barrier(shared, RIGHT_EMPTY), ring.parity ^ 1);
             let landed = ring.barrier(shared, S::RIGHT.landed);
             if special::lane() == 0 {
-                header.store(ring.header(shared, RIGHT_HEADERS));
+                header.store(ring.header(shared, S::RIGHT.headers));
                 mbarrier::arrive_expect(landed, S::RIGHT.bytes);
             }
             boxes.for_each(|at| source.load_right(kv_head, at, ring, shared, landed));
@@ -142,9 +144,9 @@ impl<S: Source> Places for Stages<S> {
         unsafe {
             mbarrier::wait(ring.barrier(shared, RIGHT_EMPTY), ring.parity ^ 1);
             if special::lane() == 0 {
-                Header::end().store(ring.header(shared, LEFT_HEADERS));
+                Header::end().store(ring.header(shared, S::LEFT.headers));
                 mbarrier::arrive(ring.barrier(shared, S::LEFT.landed));
-                Header::end().store(ring.header(shared, RIGHT_HEADERS));
+                Header::end().store(ring.header(shared, S::RIGHT.headers));
                 mbarrier::arrive(ring.barrier(shared, S::RIGHT.landed));
             }
         }

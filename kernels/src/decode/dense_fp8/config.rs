@@ -16,9 +16,9 @@
 //! # Roles
 //! | threads | role |
 //! |---|---|
-//! | 0–255 | warpgroups *left* and *right*, as in the dense kernel |
+//! | 0–255 | warpgroups *left* and *right*, as in the dense kernel; *left* makes f16 of queries in bf16 |
 //! | 256–287 | warp *producer*: the same, but K blocks come as codes, scales and rope parts |
-//! | 288–383 | three warps, the *converter*: makes 16-bit tiles of codes and scales; before that, writes the results of requests without tokens |
+//! | 288–383 | three warps, the *converter*: makes f16 tiles of codes and scales; before that, writes the results of requests without tokens |
 //!
 //! A fourth warpgroup would leave 128 registers for each thread of the launch, and `wgmma` of N = 256 does not assemble
 //! with fewer than 158.
@@ -35,9 +35,9 @@ pub const CONVERTER: u32 = WARPGROUP - 32;
 pub const CONVERTER_WARPS: u32 = CONVERTER / 32;
 /// Registers per thread of the producer and the converter after they have given the rest away: the converter holds 96 bytes
 /// of codes.
-pub const CONVERTER_REGISTERS: u32 = 56;
+pub const CONVERTER_REGISTERS: u32 = 72;
 /// Registers per thread of the left and right warpgroups.
-pub const CONSUMER_REGISTERS: u32 = 224;
+pub const CONSUMER_REGISTERS: u32 = 216;
 
 /// Codes of a token that make half of V, and come as one box: two tiles of scales, four of 64 × 64.
 pub const UNIT_CODES: u32 = 256;
@@ -69,11 +69,14 @@ pub const SCALES: u32 = dense::SHARED_BYTES.next_multiple_of(128);
 pub const LEFT_LANDED: u32 = SCALES + STAGES * SCALE_BYTES;
 /// `[stage]` The codes of the right load unit have landed, and the rope tile: one arrival, and their bytes.
 pub const RIGHT_LANDED: u32 = LEFT_LANDED + 8 * STAGES;
+/// The converter has read the codes of a load unit: one arrival per warp.
+pub const CODES_READ: u32 = RIGHT_LANDED + 8 * STAGES;
+/// `[stage]` header of the codes of the left load unit; that of its tiles follows from it. Aligned to 16 bytes.
+pub const CODE_HEADERS: u32 = (CODES_READ + 8).next_multiple_of(16);
+/// `f32 [64]`: by what scores of the rows of Q are to be multiplied.
+pub const Q_UNITS: u32 = CODE_HEADERS + dense::HEADER_BYTES * STAGES;
 /// Dynamic shared memory of the kernel, in bytes.
-pub const SHARED_BYTES: u32 = RIGHT_LANDED + 8 * STAGES;
-
-/// All of the converter. Barriers 0 to 5 are those of the dense kernel.
-pub const CONVERTER_GROUP: u32 = 6;
+pub const SHARED_BYTES: u32 = Q_UNITS + 4 * TILE;
 
 const _: () =
     assert!(SHARED_BYTES <= 232_448, "a CTA on sm_90 has at most 227 KB of shared memory");

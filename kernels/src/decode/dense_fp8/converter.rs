@@ -1,71 +1,78 @@
-//! The converter: codes and scales become the 16-bit tiles that the tensor cores multiply, where they lie.
-//!
-//! A load unit is 64 tokens × 256 codes, 16 KB, in the upper half of the 32 KB that its four tiles take. The codes of
-//! the first two tiles are converted into the lower half, where nothing is. Those of the last two are in the place of
-//! their own results: all threads read them before any writes.
-//!
-//! A group, 64 tokens × 128 codes, is 512 chunks of 16 codes, each of which becomes two chunks of 16-bit elements. Eight
-//! threads next to each other take, of an even token, the four chunks of one tile and, of the odd one behind it, the
-//! four of the other: so they read from all banks, and write to all banks. 96 threads are 12 tokens further in every
-//! round; the sixth is one warp's.
-//!
-//! The rope tile lands as bf16. Where the others are of another type it becomes one of it, a chunk of 8 at a time.
+//! The converter: follows the producer from load unit to load unit, finds the unit of every piece, and makes f16 tiles.
+
+use core::ops::Range;
 
 use seq_macro::seq;
 
 use super::config::*;
+use super::dequantise;
+use super::rope;
+use super::slabs::{Arrangement, LoadUnit, Slabs};
 use super::source;
+use super::unit::{self, Unit};
+use crate::attention::limits::Limits;
 use crate::decode::dense::barriers::{Ring, release};
-use crate::decode::dense::config::{LEFT_FULL, LEFT_HEADERS, QK_TILES, RIGHT_FULL, TILE};
+use crate::decode::dense::config::{LEFT_FULL, LEFT_HEADERS, QK_TILES, RIGHT_FULL};
 use crate::decode::header::Header;
-use crate::ptx::{barrier, fence, math, mbarrier, shared as memory, special};
-use crate::tile::element::{Bf16, Element};
-use crate::tile::swizzle::{self, CHUNK_BYTES, TILE_BYTES};
-
-/// Threads for both tiles of two tokens.
-const PAIR_THREADS: u32 = 16;
-/// Tokens from one round to the next.
-const ROUND: u32 = 2 * CONVERTER / PAIR_THREADS;
-/// Rounds that all threads take part in.
-const ROUNDS: usize = (TILE / ROUND) as usize;
-/// What the swizzle of one round and that of the next differ in.
-const ATOM_HALF: u32 = 4 * CHUNK_BYTES;
-const _: () =
-    assert!(ROUND % 8 == 4 && TILE - ROUNDS as u32 * ROUND == 2 * 32 / PAIR_THREADS && ROUNDS == 5);
-/// Codes of one tile, in a group.
-const TILE_CODES: u32 = 64;
-
-/// A thread's codes of a group, four to a word, for each round.
-type Codes = [[u32; 4]; ROUNDS + 1];
+use crate::decode::tail;
+use crate::ptx::{fence, mbarrier, shared as memory, special, warp};
+use crate::tile::element::{Element, F16};
 
 /// Runs the converter, until the producer says that there is no more.
 ///
 /// # Safety
 /// The three warps of the converter call it, converged.
 #[inline(always)]
-pub unsafe fn run<E: Element>(shared: u32) {
-    let place = Place::new();
+pub unsafe fn run<E: Element, L: Limits>(shared: u32) {
+    let slabs = Slabs::<TokenByToken>::new();
     let mut ring = Ring::new();
+    let mut unit = Unit::new();
+    let read = shared + CODES_READ;
     // SAFETY: the warps are converged, and every wait stands before the use it protects.
     unsafe {
         loop {
             mbarrier::wait(ring.barrier(shared, LEFT_LANDED), ring.parity);
-            if Header::load(ring.header(shared, LEFT_HEADERS)).is_end() {
+            let header = Header::load(ring.header(shared, CODE_HEADERS));
+            if header.is_end() {
+                store_header(header, &ring, shared);
                 hand_over(ring.barrier(shared, LEFT_FULL));
                 mbarrier::wait(ring.barrier(shared, RIGHT_LANDED), ring.parity);
                 hand_over(ring.barrier(shared, RIGHT_FULL));
                 return;
             }
-            place.convert::<E>(&ring, shared, 0);
+            let seen = tail::seen::<L>(&header);
+            let mut largest = largest_scale(source::scales(&ring, shared), seen.clone());
+            let tile = ring.tile(shared, QK_TILES - 1);
+            if !E::IS_BF16 {
+                mbarrier::wait(ring.barrier(shared, RIGHT_LANDED), ring.parity);
+                largest = largest.max(rope::largest(tile, seen));
+            }
+            store_header(unit.follow(warp::max(largest), header), &ring, shared);
+            slabs.convert::<2>(&load_unit(&ring, shared, 0), unit.inverse(), read);
             hand_over(ring.barrier(shared, LEFT_FULL));
             mbarrier::wait(ring.barrier(shared, RIGHT_LANDED), ring.parity);
-            place.convert::<E>(&ring, shared, 1);
-            if !E::IS_BF16 {
-                convert_rope::<E>(ring.tile(shared, QK_TILES - 1));
+            slabs.convert::<2>(&load_unit(&ring, shared, 1), unit.inverse(), read);
+            if !slabs.has_most() {
+                rope::convert::<E>(tile, unit.inverse());
             }
             hand_over(ring.barrier(shared, RIGHT_FULL));
             ring.advance();
+            if header.is_last() {
+                unit = Unit::new();
+            }
         }
+    }
+}
+
+/// Writes the header of the left tiles.
+///
+/// # Safety
+/// The three warps of the converter call it; the header of the codes has landed.
+#[inline(always)]
+pub unsafe fn store_header(header: Header, ring: &Ring, shared: u32) {
+    if special::thread_index() == CONVERTER_WARP * 32 {
+        // SAFETY: the left warpgroup has read the one before, for its tiles were free.
+        unsafe { header.store(ring.header(shared, LEFT_HEADERS)) };
     }
 }
 
@@ -80,135 +87,69 @@ pub unsafe fn hand_over(barrier: u32) {
     unsafe { release(barrier) };
 }
 
-/// Where a thread's share of the first round lies.
-struct Place {
-    token: u32,
-    /// Offset of its codes, from those of the group.
-    source: u32,
-    /// Offset of what becomes of them, from the tiles of the group.
-    target: u32,
-    /// Whether it takes part in the last round.
-    is_last_warp: bool,
-}
+/// 256 codes of a token after each other, and its four scales.
+struct TokenByToken;
 
-impl Place {
-    #[inline(always)]
-    fn new() -> Self {
-        let thread = special::thread_index() - CONVERTER_WARP * 32;
-        let odd = thread / 4 % 2;
-        let token = 2 * (thread / PAIR_THREADS) + odd;
-        let (tile, chunk) = ((thread / 8 + odd) % 2, thread % 4);
-        Self {
-            token,
-            source: token * UNIT_CODES + tile * TILE_CODES + chunk * CHUNK_BYTES,
-            target: tile * TILE_BYTES + swizzle::chunk_offset(token, 2 * chunk),
-            is_last_warp: special::warp() == CONVERTER_WARP,
-        }
-    }
+impl Arrangement for TokenByToken {
+    const TOKEN_BYTES: u32 = UNIT_CODES;
+    const NEXT_TILE: u32 = GROUP_CODES / 2;
+    const SAME_BANKS: bool = true;
+    const TOKEN_SCALE_BYTES: u32 = TOKEN_SCALE_BYTES;
+    type Factors = u32;
 
-    /// Converts load unit `unit` of the ring's current block.
-    ///
-    /// # Safety
-    /// All threads of the converter call it, converged; the codes and the scales have landed.
     #[inline(always)]
-    unsafe fn convert<E: Element>(&self, ring: &Ring, shared: u32, unit: u32) {
-        let (tiles, codes) = (source::tiles(ring, shared, unit), source::codes(ring, shared, unit));
-        let scales = source::scales(ring, shared) + unit * (TOKEN_SCALE_BYTES / 2);
-        // SAFETY: the caller's promise. Nothing is in the first two tiles; the others hold codes that all threads have
-        // read by the barrier.
-        unsafe {
-            let first = self.load(codes);
-            self.store::<E>(tiles, &first, scales);
-            let second = self.load(codes + GROUP_CODES);
-            barrier::sync::<CONVERTER_GROUP, CONVERTER>();
-            self.store::<E>(tiles + 2 * TILE_BYTES, &second, scales + 4);
-        }
-    }
-
-    /// The thread's codes of the group whose codes begin at `group`.
-    #[inline(always)]
-    unsafe fn load(&self, group: u32) -> Codes {
-        let first = group + self.source;
-        let mut codes = [[0; 4]; ROUNDS + 1];
-        // SAFETY: inside the unit, 16-byte aligned.
-        unsafe {
-            seq!(I in 0..5 {
-                codes[I] = memory::load_u32x4(first + I * ROUND * UNIT_CODES);
-            });
-            if self.is_last_warp {
-                codes[ROUNDS] = memory::load_u32x4(first + ROUNDS as u32 * ROUND * UNIT_CODES);
-            }
-        }
-        codes
-    }
-
-    /// Stores what becomes of them, in the two tiles from `tiles` on. `scales` is the address of the group's first scale.
-    #[inline(always)]
-    unsafe fn store<E: Element>(&self, tiles: u32, codes: &Codes, scales: u32) {
-        // SAFETY: rounds that the thread takes part in.
-        unsafe {
-            seq!(I in 0..5 {
-                self.store_round::<E, I>(tiles, codes[I], scales);
-            });
-            if self.is_last_warp {
-                self.store_round::<E, { ROUNDS as u32 }>(tiles, codes[ROUNDS], scales);
-            }
-        }
+    unsafe fn factors(scales: u32, inverse: f32) -> u32 {
+        // SAFETY: the caller's promise.
+        unsafe { two_factors(scales, inverse) }
     }
 
     #[inline(always)]
-    unsafe fn store_round<E: Element, const I: u32>(
-        &self,
-        tiles: u32,
-        codes: [u32; 4],
-        scales: u32,
-    ) {
-        let token = self.token + I * ROUND;
-        // 12 tokens further, the swizzle is that of 4 further.
-        let flipped = self.target ^ (I % 2 * ATOM_HALF);
-        let target = tiles + flipped + I * ROUND * swizzle::ROW_BYTES;
-        // SAFETY: inside the tile, 16-byte aligned. An odd chunk has its place beside the even one before it.
-        unsafe {
-            let scale = memory::load_f32(scales + token * TOKEN_SCALE_BYTES);
-            let [low, high] = dequantise::<E>(codes, scale);
-            memory::store_u32x4(target, low);
-            memory::store_u32x4(target ^ CHUNK_BYTES, high);
-        }
+    fn factor(factors: u32, tile: u32) -> u32 {
+        factor_of_tile(factors, tile)
     }
 }
 
-/// Makes elements of type `E` of the bf16 rope tile at `tile`, each rounded once.
+/// By what the codes of two groups are multiplied, whose scales lie at `scales`, in tiles that count in the unit whose inverse
+/// is `inverse`: two packed f16.
 ///
 /// # Safety
-/// All threads of the converter call it; the tile has landed.
+/// The scales have landed; they are 8-byte aligned.
 #[inline(always)]
-unsafe fn convert_rope<E: Element>(tile: u32) {
-    let mut offset = (special::thread_index() - CONVERTER_WARP * 32) * CHUNK_BYTES;
-    while offset < TILE_BYTES {
-        // SAFETY: inside the tile, 16-byte aligned, and no other thread's.
-        unsafe {
-            let chunk = memory::load_u32x4(tile + offset);
-            memory::store_u32x4(tile + offset, chunk.map(from_bf16::<E>));
-        }
-        offset += CONVERTER * CHUNK_BYTES;
+pub unsafe fn two_factors(scales: u32, inverse: f32) -> u32 {
+    // SAFETY: the caller's promise.
+    let [first, second] = unsafe { memory::load_f32x2(scales) };
+    F16::pack(first * inverse, second * inverse)
+}
+
+/// The one for tile `tile`, twice: groups have two tiles.
+#[inline(always)]
+pub const fn factor_of_tile(factors: u32, tile: u32) -> u32 {
+    if tile < 2 { dequantise::low(factors) } else { dequantise::high(factors) }
+}
+
+/// Load unit `half` of the ring's current block.
+#[inline(always)]
+fn load_unit(ring: &Ring, shared: u32, half: u32) -> LoadUnit {
+    LoadUnit {
+        codes: source::codes(ring, shared, half),
+        tiles: source::tiles(ring, shared, half),
+        scales: source::scales(ring, shared) + half * (TOKEN_SCALE_BYTES / 2),
+        half,
     }
 }
 
-/// Two packed bf16 as elements of type `E`.
+/// The size of the largest scale, of those that this lane looks at, of the tokens in the rows `seen`; those of the block lie
+/// from `scales` on.
 #[inline(always)]
-fn from_bf16<E: Element>(packed: u32) -> u32 {
-    let [low, high] = Bf16::unpack(packed);
-    E::pack(low, high)
-}
-
-/// 16 codes times their scale, each rounded once.
-#[inline(always)]
-pub fn dequantise<E: Element>(codes: [u32; 4], scale: f32) -> [[u32; 4]; 2] {
-    let mut values = [[0; 4]; 2];
-    seq!(I in 0..4 {
-        let [a, b, c, d] = math::unpack_e4m3(codes[I]);
-        values[I / 2][2 * (I % 2)] = E::pack(a * scale, b * scale);
-        values[I / 2][2 * (I % 2) + 1] = E::pack(c * scale, d * scale);
+unsafe fn largest_scale(scales: u32, seen: Range<u32>) -> u32 {
+    let mut largest = 0;
+    seq!(I in 0..2 {
+        let token = special::lane() + 32 * I;
+        // SAFETY: scales of the block, 16-byte aligned.
+        let [a, b, c, d] = unsafe { memory::load_u32x4(scales + token * TOKEN_SCALE_BYTES) }.map(unit::size);
+        if seen.contains(&token) {
+            largest = largest.max(a.max(b)).max(c.max(d));
+        }
     });
-    values
+    largest
 }

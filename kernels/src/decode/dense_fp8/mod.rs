@@ -1,13 +1,14 @@
 //! Dense decode over an FP8 cache of 656 bytes a token, with 16-bit math.
 //!
 //! The [dense kernel](super::dense) with one role more. The producer brings codes, scales and rope parts, 41 KB a
-//! block in the place of 72; the *converter* makes the tiles of them that the dense kernel's producer would have
-//! brought, to the bit those of `gather`; left and right warpgroup, softmax, epilogue and merge are the dense kernel's.
+//! block in the place of 72; the *converter* makes tiles of them; left and right warpgroup, softmax, epilogue and merge are
+//! the dense kernel's. The latent tiles are f16, whatever the queries are, and count in a power of two that `unit.rs`
+//! chooses: an element costs one instruction.
 //!
 //! ```text
 //! producer              converter                left and right warpgroup
 //! TMA codes[j+1], ──►   tiles of K[j+1]    ──►   as in the dense kernel, over K[j]
-//! scales, rope;
+//! scales, rope;         and their unit
 //! header          ◄───────────────────────────   left tiles free, right tiles free
 //! ```
 //!
@@ -19,10 +20,22 @@ pub mod config;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod converter;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(in crate::decode) mod dequantise;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(in crate::decode) mod math;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+mod queries;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(in crate::decode) mod rope;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(in crate::decode) mod slabs;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod source;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(in crate::decode) mod unit;
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
-pub(in crate::decode) use converter::{dequantise, hand_over};
+pub(in crate::decode) use converter::{factor_of_tile, hand_over, store_header, two_factors};
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub use device::run;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
@@ -32,13 +45,14 @@ pub use source::Codes;
 mod device {
     use super::config::*;
     use super::converter;
+    use super::math::InUnits;
     use super::source::Codes;
     use crate::abi::DenseDecodeParams;
     use crate::attention::limits::Limits;
     use crate::attention::rows::Tile;
     use crate::attention::sink::Sinks;
     use crate::decode::dense::blocks::Consecutive;
-    use crate::decode::dense::config::{DESK, PRODUCER_WARP, STAGES};
+    use crate::decode::dense::config::{D_QK, DESK, PRODUCER_WARP, STAGES};
     use crate::decode::dense::producer::Stages;
     use crate::decode::dense::{barriers, multiply};
     use crate::decode::walk::Cached;
@@ -69,7 +83,7 @@ mod device {
             if warp < PRODUCER_WARP {
                 registers::increase::<CONSUMER_REGISTERS>();
                 let blocks = Consecutive::<L>::new(params, &tile);
-                multiply::<E, _>(params, &tile, &blocks, shared);
+                multiply::<InUnits<E, D_QK, Q_UNITS>, _>(params, &tile, &blocks, shared);
                 merge::run::<E>(params, &tile, Sinks::NONE, DESK.at(shared));
             } else {
                 registers::decrease::<CONVERTER_REGISTERS>();
@@ -79,7 +93,7 @@ mod device {
                     // While the first codes are on their way.
                     let (index, requests) = (warp - CONVERTER_WARP, Cached::<L>::new(params));
                     merge::clear_empty_requests::<E, _>(&requests, &tile, part, index);
-                    converter::run::<E>(shared);
+                    converter::run::<E, L>(shared);
                 }
             }
         }
@@ -99,6 +113,7 @@ mod device {
                     mbarrier::init(shared + LEFT_LANDED + 8 * i, 1);
                     i += 1;
                 }
+                mbarrier::init(shared + CODES_READ, CONVERTER_WARPS);
             }
             barriers::init::<CONVERTER_WARPS>(shared);
         }

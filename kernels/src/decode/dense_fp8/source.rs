@@ -3,7 +3,7 @@
 use super::config::*;
 use crate::decode::block_table::KBox;
 use crate::decode::dense::barriers::Ring;
-use crate::decode::dense::config::{LEFT_TILES, QK_TILES};
+use crate::decode::dense::config::{LEFT_TILES, QK_TILES, RIGHT_HEADERS};
 use crate::decode::dense::producer::{Source, Unit};
 use crate::ptx::tma::{self, TensorMapAddress};
 use crate::tile::swizzle::{ROW_BYTES, TILE_BYTES};
@@ -19,8 +19,8 @@ pub struct Codes {
 }
 
 impl Source for Codes {
-    const LEFT: Unit = Unit { landed: LEFT_LANDED, bytes: LEFT_BYTES };
-    const RIGHT: Unit = Unit { landed: RIGHT_LANDED, bytes: RIGHT_BYTES };
+    const LEFT: Unit = Unit { landed: LEFT_LANDED, bytes: LEFT_BYTES, headers: CODE_HEADERS };
+    const RIGHT: Unit = Unit { landed: RIGHT_LANDED, bytes: RIGHT_BYTES, headers: RIGHT_HEADERS };
 
     #[inline(always)]
     fn prefetch(&self) {

@@ -70,8 +70,8 @@ impl<L: Limits> Own<L> {
             if let Some(rows) = tail::rows_before::<L>(&header) {
                 tail::clear::<OWN_GROUP>(self.v.tiles(shared), rows);
             }
-            self.limits.apply(&mut scores, params, header.tokens);
-            let mut factors = softmax.step(&mut scores, params.scale_log2);
+            let scales = self.limits.apply(&mut scores, params, header.tokens, |scale| [scale; 2]);
+            let mut factors = softmax.step(&mut scores, scales);
             let mut p = softmax::pack::<E>(&scores);
             self.sender.wait(shared);
             while !header.is_last() {
@@ -88,8 +88,9 @@ impl<L: Limits> Own<L> {
                 self.sender.wait(shared);
                 wgmma::wait_64::<1>(&mut scores);
                 release_all([7, 8].map(|tile| shared + SCORED + 8 * tile));
-                self.limits.apply(&mut scores, params, header.tokens);
-                factors = softmax.step(&mut scores, params.scale_log2);
+                let scales =
+                    self.limits.apply(&mut scores, params, header.tokens, |scale| [scale; 2]);
+                factors = softmax.step(&mut scores, scales);
                 // Or ptxas would wait for the output first and compute the probabilities behind it.
                 softmax.demand();
                 wgmma::wait_256::<0>(o);

@@ -14,6 +14,7 @@ use crate::attention::softmax::{OnlineSoftmax, RowResult};
 use crate::decode::dense::barriers::Ring;
 use crate::decode::dense::blocks::Blocks;
 use crate::decode::dense::config::TILE;
+use crate::decode::dense::math::Math;
 use crate::decode::header::Header;
 use crate::ptx::wgmma::Acc64;
 use crate::ptx::{global, special};
@@ -39,9 +40,17 @@ impl<W: Work, const D_QK: u32> Blocks for Listed<'_, W, D_QK> {
     const MAXIMA: bool = W::MAXIMA;
 
     #[inline(always)]
-    unsafe fn limit(&self, scores: &mut Acc64, header: &Header, ring: &Ring, shared: u32) {
+    unsafe fn limit<M: Math>(
+        &self,
+        scores: &mut Acc64,
+        math: &M,
+        header: &Header,
+        ring: &Ring,
+        shared: u32,
+    ) -> [f32; 2] {
+        let scales = math.scales(header, self.params.decode.scale_log2);
         if header.tokens == TILE as i32 {
-            return;
+            return scales;
         }
         // SAFETY: the caller's promise; the mask came with the left tiles.
         let mask = unsafe { uniform::load_u32x4(shared + MASKS + MASK_BYTES * ring.index) };
@@ -52,6 +61,7 @@ impl<W: Work, const D_QK: u32> Blocks for Listed<'_, W, D_QK> {
                 scores[N] = f32::NEG_INFINITY;
             }
         });
+        scales
     }
 
     /// None: what is not named has been filled with zeros.

@@ -50,6 +50,7 @@ mod device {
     use super::{gatherer, producer};
     use crate::attention::rows::Tile;
     use crate::decode::dense::config::{DESK, PRODUCER_WARP, STAGES};
+    use crate::decode::dense::math::AsCached;
     use crate::decode::dense::{barriers, multiply};
     use crate::ptx::tma::TensorMapAddress;
     use crate::ptx::{mbarrier, registers, shared, special};
@@ -76,7 +77,7 @@ mod device {
             if warp < PRODUCER_WARP {
                 registers::increase::<CONSUMER_REGISTERS>();
                 let listed = Listed::<W, D_QK>::new(params);
-                multiply::<E, _>(&params.decode, &tile, &listed, shared);
+                multiply::<AsCached<E>, _>(&params.decode, &tile, &listed, shared);
                 W::merge::<E>(params, &tile, DESK.at(shared));
             } else {
                 registers::decrease::<GATHERER_REGISTERS>();

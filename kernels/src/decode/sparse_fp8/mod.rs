@@ -1,13 +1,13 @@
 //! Sparse decode over an FP8 cache, with 16-bit math.
 //!
-//! The [sparse kernel](super::sparse) for decode, with the converter of the [dense one over FP8](super::dense_fp8): rows that
-//! a list names come as codes, scales and rope parts, 41 KB a block in the place of 72, and the tiles that become of them are,
-//! to the bit, those that the sparse kernel would have gathered from a cache of dequantised tokens.
+//! The [sparse kernel](super::sparse) for decode, with the numbers of the [dense one over FP8](super::dense_fp8): rows that
+//! a list names come as codes, scales and rope parts, 41 KB a block in the place of 72, and become f16 tiles that count in the
+//! [unit](super::dense_fp8) of their piece.
 //!
 //! ```text
 //! producer              converter                left and right warpgroup
-//! cp.async of     ──►   tiles of K[j+1]    ──►   as in the sparse kernel, over K[j]
-//! codes[j+1], …;
+//! cp.async of     ──►   tiles of K[j+1],   ──►   as in the sparse kernel, over K[j]
+//! codes[j+1], …;        and their unit
 //! header, mask    ◄───────────────────────────   left tiles free, right tiles free
 //! ```
 //!
@@ -37,6 +37,7 @@ mod device {
     use crate::attention::rows::Tile;
     use crate::decode::dense::config::{DESK, PRODUCER_WARP, STAGES, TILE};
     use crate::decode::dense::{barriers, multiply};
+    use crate::decode::dense_fp8::math::InUnits;
     use crate::decode::sparse::abi::SparseParams;
     use crate::decode::sparse::{Decode, Listed, Work};
     use crate::ptx::tma::TensorMapAddress;
@@ -66,7 +67,7 @@ mod device {
             if warp < PRODUCER_WARP {
                 registers::increase::<CONSUMER_REGISTERS>();
                 let listed = Listed::<Decode, D_QK>::new(params);
-                multiply::<E, _>(&params.decode, &tile, &listed, shared);
+                multiply::<InUnits<E, D_QK, Q_UNITS>, _>(&params.decode, &tile, &listed, shared);
                 Decode::merge::<E>(params, &tile, DESK.at(shared));
             } else {
                 registers::decrease::<CONVERTER_REGISTERS>();
@@ -95,6 +96,7 @@ mod device {
                     mbarrier::init(shared + LEFT_LANDED + 8 * i, LANDINGS);
                     i += 1;
                 }
+                mbarrier::init(shared + CODES_READ, CONVERTER_WARPS);
             }
             barriers::init::<CONVERTER_WARPS>(shared);
         }

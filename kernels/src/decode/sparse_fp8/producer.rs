@@ -6,9 +6,7 @@ use super::place;
 use super::rows::Rows;
 use crate::attention::rows::Tile;
 use crate::decode::dense::barriers::Ring;
-use crate::decode::dense::config::{
-    DESK, LEFT_EMPTY, LEFT_HEADERS, LEFT_TILES, RIGHT_EMPTY, RIGHT_HEADERS,
-};
+use crate::decode::dense::config::{DESK, LEFT_EMPTY, LEFT_TILES, RIGHT_EMPTY, RIGHT_HEADERS};
 use crate::decode::dense::producer::QUERY;
 use crate::decode::header::Header;
 use crate::decode::producer::load_q;
@@ -55,8 +53,6 @@ pub unsafe fn run<F: Codes>(
                     // On their way while the rows are.
                     indices = self::indices(&lists, block);
                 }
-                // While there is no room for them, they come as far as L2.
-                rows.prefetch::<F>();
                 let header = Header::new(rows.count(), piece.request, piece.slot, is_last);
                 load_block::<F>(&rows, &header, &ring, shared);
                 ring.advance();
@@ -86,7 +82,7 @@ unsafe fn load_block<F: Codes>(rows: &Rows, header: &Header, ring: &Ring, shared
         let landed = ring.barrier(shared, LEFT_LANDED);
         if special::lane() == 0 {
             let [lower, upper] = rows.mask();
-            header.store(ring.header(shared, LEFT_HEADERS));
+            header.store(ring.header(shared, CODE_HEADERS));
             memory::store_u32x4(shared + MASKS + MASK_BYTES * ring.index, [lower, upper, 0, 0]);
             mbarrier::arrive(landed);
         }
@@ -115,7 +111,7 @@ unsafe fn announce_end(ring: &Ring, shared: u32) {
     unsafe {
         mbarrier::wait(ring.barrier(shared, RIGHT_EMPTY), ring.parity ^ 1);
         if special::lane() == 0 {
-            Header::end().store(ring.header(shared, LEFT_HEADERS));
+            Header::end().store(ring.header(shared, CODE_HEADERS));
             Header::end().store(ring.header(shared, RIGHT_HEADERS));
             mbarrier::arrive(ring.barrier(shared, LEFT_LANDED));
         }

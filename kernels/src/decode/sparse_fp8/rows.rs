@@ -6,13 +6,11 @@ use super::config::*;
 use crate::cache::fp8::Layout;
 use crate::decode::dense::config::TILE;
 use crate::decode::sparse::lists::Section;
-use crate::ptx::{cp_async, global, registers, special, warp};
+use crate::ptx::{cp_async, registers, special, warp};
 use crate::tile::swizzle::{self, CHUNK_BYTES, ROW_BYTES, ROW_CHUNKS};
 
 /// What the swizzle of a row and that of the fourth behind it differ in.
 const ATOM_HALF: u32 = 4 * CHUNK_BYTES;
-/// Bytes of a line of L2.
-const LINE_BYTES: usize = 128;
 /// Of what tokens begin at multiples.
 const UNIT: u64 = CHUNK_BYTES as u64;
 /// Tokens that a lane knows about: the one of its number, and the one 32 behind it.
@@ -60,31 +58,6 @@ impl Rows {
     #[inline(always)]
     pub fn count(&self) -> i32 {
         (self.mask[0].count_ones() + self.mask[1].count_ones()) as i32
-    }
-
-    /// Brings what is to be copied into L2.
-    ///
-    /// # Safety
-    /// The rows are those of readable lists.
-    #[inline(always)]
-    pub unsafe fn prefetch<F: Codes>(&self) {
-        let lane = lane();
-        seq!(HALF in 0..2 {
-            if self.mask[HALF] >> lane & 1 != 0 {
-                let token = self.own::<HALF>();
-                // SAFETY: a token and its scales.
-                unsafe {
-                    seq!(LINE in 0..6 {
-                        if LINE * LINE_BYTES < F::FORMAT.bytes_per_token() as usize {
-                            global::prefetch((token + (LINE * LINE_BYTES) as u64) as *const i32);
-                        }
-                    });
-                    if F::LAYOUT.scale_stride != F::LAYOUT.token_stride {
-                        global::prefetch(self.scales::<F, HALF>() as *const i32);
-                    }
-                }
-            }
-        });
     }
 
     /// Issues the copies of the codes of `count` tiles, at most four, from the token's tile `first` on, to `to`, tile by tile.

@@ -25,10 +25,10 @@ pub fn replayed(session: &mut Session) -> Result<()> {
     let (device, stream) = (session.device().clone(), session.stream());
     let Device::Cuda(gpu) = &device else { anyhow::bail!("{} captures no graphs", device.name()) };
     let inputs = Inputs::new(&device, session.pool(DType::Bf16), DECODE, 70)?;
-    let expected = inputs.attend(&device, stream, Way::Decode)?;
     let planner = inputs.planner(&device)?;
     let plan = planner.plan(inputs.step())?;
     for way in [Way::Decode, Way::DecodeFp8] {
+        let expected = inputs.attend(&device, stream, way)?;
         let mut outputs = Outputs::new(&device, &DECODE)?;
         let args = inputs.args(way, &mut outputs.out, &mut outputs.lse)?;
         let graph = Graph::capture(gpu, stream.as_ref(), || {
