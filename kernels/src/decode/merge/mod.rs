@@ -96,16 +96,13 @@ mod device {
                     global::wait_at_least(arrivals, there);
                     task.store(desk.task);
                     mbarrier::arrive(desk.full);
+                    // Who has seen the counter needs it no more: the last of them clears it, beside the merge.
+                    if global::add_relaxed_u32(arrivals, 1) + 1 == there + task.parts {
+                        global::store_relaxed_u32(arrivals, 0);
+                    }
                 }
                 mbarrier::wait(desk.empty, parity);
                 parity ^= 1;
-                // The last to leave clears the counter.
-                if special::lane() == 0
-                    && global::add_release_u32(arrivals, 1) + 1 == there + task.parts
-                {
-                    global::store_relaxed_u32(arrivals, 0);
-                }
-                warp::sync();
             }
             if special::lane() == 0 {
                 Task::END.store(desk.task);
