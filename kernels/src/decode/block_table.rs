@@ -31,16 +31,21 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// Before the first K block of `piece`: none that it needs.
+    /// Those from the first K block of `piece` on.
+    ///
+    /// # Safety
+    /// All lanes call it, converged; the block table is valid.
     #[inline(always)]
-    pub fn before(params: &DenseDecodeParams, piece: &Piece) -> Self {
-        Self { first: block_of(&params.paging, piece.blocks.start).wrapping_sub(32), mine: 0 }
+    pub unsafe fn first(params: &DenseDecodeParams, piece: &Piece) -> Self {
+        let first = block_of(&params.paging, piece.blocks.start);
+        // SAFETY: the caller's promise.
+        Self { first, mine: unsafe { load(params, piece, first + special::lane()) } }
     }
 
     /// The boxes of K block `k_block` of the piece; K blocks come one after the other.
     ///
     /// # Safety
-    /// All lanes call it, converged; the block table is valid; the K block is one of the piece.
+    /// As for [`Ids::first`]; the K block is one of the piece.
     #[inline(always)]
     pub unsafe fn boxes(
         &mut self,

@@ -70,12 +70,13 @@ pub unsafe fn run<L: Limits, P: Places>(
         let mut walk = Walk::new(Cached::<L>::new(params), part);
         let to_merge = walk.clone();
         while let Some(piece) = walk.next() {
+            // On their way while Q is asked for.
+            let mut ids = Ids::first(params, &piece);
             mbarrier::wait(shared + P::Q.empty, q_parity ^ 1);
             q_parity ^= 1;
             if special::lane() == 0 {
                 load_q(q, &P::Q, QK_TILES, tile, piece.request, shared);
             }
-            let mut ids = Ids::before(params, &piece);
             let mut block = piece.blocks.start;
             while block < piece.blocks.end {
                 let boxes = ids.boxes(params, &piece, block);
