@@ -22,9 +22,9 @@ const SLACK: f32 = 8.0;
 pub struct OnlineSoftmax {
     /// What probabilities are relative to, in powers of two: at most [`SLACK`] below the largest scaled score
     /// so far, and the same in the four threads that share a row.
-    reference: [f32; 2],
+    pub(super) reference: [f32; 2],
     /// Sum of probabilities so far, over this thread's columns alone.
-    sum: [f32; 2],
+    pub(super) sum: [f32; 2],
     /// Largest scaled score so far, over this thread's columns alone, in powers of two, if that is wanted.
     maximum: Option<[f32; 2]>,
 }
@@ -58,7 +58,7 @@ impl OnlineSoftmax {
         if let Some(maximum) = &mut self.maximum {
             seq!(R in 0..2 { maximum[R] = math::max(maximum[R], largest[R]); });
         }
-        let factors = self.follow(largest);
+        let factors = self.follow(largest, 0.0);
         seq!(N in 0..32 {
             scores[N] = math::exp2(math::fma(scores[N], scale_log2, -self.reference[N / 2 % 2]));
             self.sum[N / 2 % 2] += scores[N];
@@ -70,10 +70,10 @@ impl OnlineSoftmax {
     }
 
     /// Moves the references of the rows whose largest scaled score is too far above them, of which this thread has seen
-    /// `largest`; the factors that bring earlier results to them. Mostly there is nothing to do, and one vote tells:
-    /// the threads of a row agree on its maximum only where the reference moves.
+    /// `largest`, to `margin` below it; the factors that bring earlier results to them. Mostly there is nothing to do, and
+    /// one vote tells: the threads of a row agree on its maximum only where the reference moves.
     #[inline(always)]
-    fn follow(&mut self, largest: [f32; 2]) -> [f32; 2] {
+    pub(super) fn follow(&mut self, largest: [f32; 2], margin: f32) -> [f32; 2] {
         let exceeds = |r: usize| largest[r] > self.reference[r] + SLACK;
         if !warp::any(exceeds(0) || exceeds(1)) {
             return [1.0; 2];
@@ -82,7 +82,7 @@ impl OnlineSoftmax {
         seq!(R in 0..2 {
             let maximum = quad_max(largest[R]);
             let moves = maximum > self.reference[R] + SLACK;
-            let reference = if moves { maximum } else { self.reference[R] };
+            let reference = if moves { maximum - margin } else { self.reference[R] };
             factors[R] = math::exp2(self.reference[R] - reference);
             self.reference[R] = reference;
             self.sum[R] *= factors[R];
@@ -164,7 +164,7 @@ pub fn scale_rows(o: &mut Acc256, factor: [f32; 2]) {
 /// Largest score of each row among this thread's columns: four chains of comparisons a row, for a single one
 /// of 16 would take the latency of each.
 #[inline(always)]
-fn row_maxima(scores: &Acc64) -> [f32; 2] {
+pub(super) fn row_maxima(scores: &Acc64) -> [f32; 2] {
     let mut largest = [
         [scores[0], scores[1], scores[4], scores[5]],
         [scores[2], scores[3], scores[6], scores[7]],

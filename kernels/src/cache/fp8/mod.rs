@@ -15,6 +15,10 @@ mod quantise;
 mod scales;
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
-pub(crate) use scales::from_ue8m0;
+pub(crate) use quantise::{finite, scale_of};
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(crate) use scales::{from_ue8m0, inverse};
 
-pub use format::{Format, Fp8Format, LARGEST, LEAST_SCALE, Layout, Paged584, ScaleType, Token656};
+pub use format::{
+    Format, Fp8Format, LARGEST, LEAST_SCALE, Layout, Paged584, Planar644, ScaleType, Token656,
+};
