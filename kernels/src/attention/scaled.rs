@@ -18,22 +18,39 @@ use crate::ptx::{math, registers, shared};
 /// and those that begin to lose bits, and 2^15 between it and those that become zero.
 const TOP: f32 = 5.0;
 
-/// The scales of this thread's columns: two of each group of eight.
-pub type Scales = [[f32; 2]; 8];
+/// Where the base-2 logarithms of scales begin, behind the scales of 64 tokens.
+const LOGARITHMS: u32 = 64 * 4;
+/// Where their inverses begin, behind those.
+const INVERSES: u32 = 2 * LOGARITHMS;
 
-/// Turns sums over codes into raw scores, by the scales of the two rows and those of the tokens. `terms` is the address of
-/// the scale and its base-2 logarithm for each token.
+/// Stores the terms of token `token` of a block: its scale, a power of two, and the base-2 logarithm and the inverse of that.
 ///
 /// # Safety
-/// The terms of 64 tokens are in shared memory, 16-byte aligned.
+/// At `terms` is room for those of 64 tokens in shared memory.
+#[inline(always)]
+pub unsafe fn store_terms(terms: u32, token: u32, scale: f32) {
+    // Adding 2^23 to a small integer as the fraction of a float makes a float of it.
+    const INTEGER: u32 = (127 + 23) << 23;
+    let log2 = f32::from_bits(INTEGER | scale.to_bits() >> 23) - ((1 << 23) + 127) as f32;
+    // SAFETY: the caller's promise.
+    unsafe {
+        shared::store_f32(terms + 4 * token, scale);
+        shared::store_f32(terms + LOGARITHMS + 4 * token, log2);
+        shared::store_f32(terms + INVERSES + 4 * token, inverse(scale));
+    }
+}
+
+/// Turns sums over codes into raw scores, by the scales of the two rows and those of the tokens, whose terms are at `terms`.
+///
+/// # Safety
+/// The terms of 64 tokens are in shared memory, 8-byte aligned.
 #[inline(always)]
 pub unsafe fn score(sums: &mut Acc64, terms: u32, rows: [f32; 2]) {
     seq!(N in 0..8 {
         // SAFETY: the caller's promise.
-        let [low, _, high, _] = unsafe { load_terms::<N>(terms) };
-        seq!(R in 0..2 {
-            sums[4 * N + 2 * R] *= low * rows[R];
-            sums[4 * N + 2 * R + 1] *= high * rows[R];
+        let scales = unsafe { load::<N>(terms) };
+        seq!(I in 0..4 {
+            sums[4 * N + I] *= scales[I % 2] * rows[I / 2];
         });
     });
 }
@@ -44,44 +61,44 @@ pub unsafe fn score(sums: &mut Acc64, terms: u32, rows: [f32; 2]) {
 /// # Safety
 /// As for [`score`].
 #[inline(always)]
-pub unsafe fn weigh<const OF_CODES: bool>(
-    scores: &mut Acc64,
-    terms: u32,
-    units: [f32; 2],
-) -> Scales {
-    let mut scales = [[0.0; 2]; 8];
+pub unsafe fn weigh<const OF_CODES: bool>(scores: &mut Acc64, terms: u32, units: [f32; 2]) {
     seq!(N in 0..8 {
         // SAFETY: the caller's promise.
-        let [low, low_log2, high, high_log2] = unsafe { load_terms::<N>(terms) };
-        scales[N] = [low, high];
-        let [a, b] = if OF_CODES { [low, high] } else { [1.0; 2] };
-        seq!(R in 0..2 {
-            let first = 4 * N + 2 * R;
-            scores[first] = math::fma(scores[first] * a, units[R], low_log2);
-            scores[first + 1] = math::fma(scores[first + 1] * b, units[R], high_log2);
+        let (scales, logarithms) = unsafe {
+            let scales = if OF_CODES { load::<N>(terms) } else { [1.0; 2] };
+            (scales, load::<N>(terms + LOGARITHMS))
+        };
+        seq!(I in 0..4 {
+            let score = scores[4 * N + I] * scales[I % 2];
+            scores[4 * N + I] = math::fma(score, units[I / 2], logarithms[I % 2]);
         });
     });
-    scales
 }
 
-/// The terms of this thread's two tokens of group `N` of eight.
+/// What stands in the array at `values` for this thread's two columns of group `N` of eight.
 #[inline(always)]
-unsafe fn load_terms<const N: u32>(terms: u32) -> [f32; 4] {
-    let first = terms + 8 * (rows::fragment_column() + 8 * N);
+unsafe fn load<const N: u32>(values: u32) -> [f32; 2] {
     // SAFETY: the caller's promise.
-    unsafe { shared::load_u32x4(first) }.map(f32::from_bits)
+    unsafe { shared::load_f32x2(values + 4 * (rows::fragment_column() + 8 * N)) }
 }
 
 impl OnlineSoftmax {
     /// Turns `weights`, in powers of two, into weights and returns the factors that bring earlier results of the two rows
     /// to the same reference.
+    ///
+    /// # Safety
+    /// As for [`score`].
     #[inline(always)]
-    pub fn step_scaled(&mut self, weights: &mut Acc64, scales: &Scales) -> [f32; 2] {
+    pub unsafe fn step_scaled(&mut self, weights: &mut Acc64, terms: u32) -> [f32; 2] {
         let factors = self.follow(row_maxima(weights), TOP);
-        seq!(N in 0..32 {
-            weights[N] = math::exp2(weights[N] - self.reference[N / 2 % 2]);
-            let probability = inverse(scales[N / 4][N % 2]);
-            self.sum[N / 2 % 2] = math::fma(weights[N], probability, self.sum[N / 2 % 2]);
+        seq!(N in 0..8 {
+            // SAFETY: the caller's promise.
+            let inverses = unsafe { load::<N>(terms + INVERSES) };
+            seq!(I in 0..4 {
+                let (i, row) = (4 * N + I, I / 2);
+                weights[i] = math::exp2(weights[i] - self.reference[row]);
+                self.sum[row] = math::fma(weights[i], inverses[I % 2], self.sum[row]);
+            });
         });
         // As in `step`.
         registers::settle(&mut self.sum);

@@ -114,9 +114,9 @@ impl OnlineSoftmax {
 /// Hides the columns that a row does not see: those from `limits[row]` on.
 #[inline(always)]
 pub fn mask(scores: &mut Acc64, limits: [i32; 2]) {
-    let column = rows::fragment_column() as i32;
+    let seen = limits.map(|limit| limit - rows::fragment_column() as i32);
     seq!(N in 0..32 {
-        if column + (N / 4 * 8 + N % 2) >= limits[N / 2 % 2] {
+        if seen[N / 2 % 2] <= N / 4 * 8 + N % 2 {
             scores[N] = f32::NEG_INFINITY;
         }
     });
@@ -125,9 +125,9 @@ pub fn mask(scores: &mut Acc64, limits: [i32; 2]) {
 /// Hides the columns that a row no longer sees: those before `first[row]`.
 #[inline(always)]
 pub fn mask_before(scores: &mut Acc64, first: [i32; 2]) {
-    let column = rows::fragment_column() as i32;
+    let hidden = first.map(|first| first - rows::fragment_column() as i32);
     seq!(N in 0..32 {
-        if column + (N / 4 * 8 + N % 2) < first[N / 2 % 2] {
+        if hidden[N / 2 % 2] > N / 4 * 8 + N % 2 {
             scores[N] = f32::NEG_INFINITY;
         }
     });

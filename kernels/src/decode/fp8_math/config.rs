@@ -38,10 +38,10 @@ pub const TRANSPOSER_WARPS: u32 = 3;
 /// Warps of the left and of the right warpgroup.
 pub const GROUP_WARPS: u32 = WARPGROUP / 32;
 /// Registers per thread of the producer and the transposer after they have given the rest away.
-pub const TRANSPOSER_REGISTERS: u32 = 56;
+pub const TRANSPOSER_REGISTERS: u32 = 40;
 /// Registers per thread of the left and right warpgroups: half of the output takes 128, two products that are yet to be
 /// added to it 64.
-pub const CONSUMER_REGISTERS: u32 = 224;
+pub const CONSUMER_REGISTERS: u32 = 232;
 
 /// Codes of a row of a tile of Q or K.
 pub const TILE_CODES: u32 = 128;
@@ -71,12 +71,13 @@ pub const LANDED_SCALE_BYTES: u32 = 4 * SCALE_ALIGNMENT;
 pub const SCALE_ALIGNMENT: u32 = 128;
 /// `[stage]` scales of a K block, as they land.
 pub const LANDED_SCALES: u32 = P + P_BYTES;
-/// Bytes of what left has to know of a token: its scale, and the base-2 logarithm of that.
-pub const TERM_BYTES: u32 = 8;
-/// `[stage]` `f32 [64][2]`: the terms of a K block.
+/// Bytes of what left has to know of the tokens of a K block: `f32 [3][64]`, scales, their base-2 logarithms and their
+/// inverses.
+pub const TERMS_BYTES: u32 = 12 * TILE;
+/// `[stage]` the terms of a K block.
 pub const TERMS: u32 = LANDED_SCALES + STAGES * LANDED_SCALE_BYTES;
 /// `f32 [64]`: scales of the query rows.
-pub const QUERY_SCALES: u32 = TERMS + STAGES * TILE * TERM_BYTES;
+pub const QUERY_SCALES: u32 = TERMS + STAGES * TERMS_BYTES;
 /// `[3 warps]` 16 zero bytes: what the transposer reads instead of codes that do not count.
 pub const ZEROS: u32 = QUERY_SCALES + TILE * 4;
 /// Dynamic shared memory of the kernel, in bytes.

@@ -3,7 +3,7 @@
 use seq_macro::seq;
 
 use super::config::*;
-use super::output::update;
+use super::output::{add_last, update};
 use super::transposer::terms;
 use super::{exchange, query};
 use crate::abi::DenseDecodeParams;
@@ -58,33 +58,35 @@ impl Left {
             }
             mbarrier::wait(shared + Q_FULL, self.q_parity);
             self.q_parity ^= 1;
-            let rows = Rows { params, limits, scales: query::quantise::<E>(shared) };
+            query::quantise::<E>(shared);
+            let rows = Rows { params, limits };
             issue_scores(&mut scores, &self.ring, shared);
             finish_scores(&mut scores, &self.ring, shared);
-            while !header.is_last() {
+            loop {
+                if header.is_last() {
+                    release(shared + Q_EMPTY);
+                }
                 let (p, factors) =
                     rows.weights(&mut softmax, &mut scores, &header, &self.ring, shared);
                 self.publish(shared, factors, &p);
                 softmax::scale_rows(o, factors);
-                // The scores of the next block queue up behind the last product of this one.
-                let (v, values_empty) = values(&self.ring, shared);
+                let v = registers::opaque(self.ring.tile(shared, V_TILE));
+                update(o, [&mut scores, &mut product], &p, v);
+                // With nothing in flight, for a branch between multiplies would make ptxas serialise them all (C7514).
+                if header.is_last() {
+                    break;
+                }
+                release(self.ring.barrier(shared, VALUES_EMPTY));
                 self.ring.advance();
-                update::<1>(o, [&mut scores, &mut product], &p, v, |scores| {
-                    header = next_header(&self.ring, shared);
-                    issue_scores(scores, &self.ring, shared);
-                });
-                release(values_empty);
+                header = next_header(&self.ring, shared);
+                issue_scores(&mut scores, &self.ring, shared);
+                add_last(o, &product);
                 finish_scores(&mut scores, &self.ring, shared);
             }
-            // The last block stands apart, for it has no scores to queue: a branch in the loop, between
-            // multiplies in flight, would make ptxas serialise them all (C7514).
-            release(shared + Q_EMPTY);
-            let (p, factors) = rows.weights(&mut softmax, &mut scores, &header, &self.ring, shared);
-            self.publish(shared, factors, &p);
-            softmax::scale_rows(o, factors);
-            let (v, values_empty) = values(&self.ring, shared);
-            update::<0>(o, [&mut scores, &mut product], &p, v, |_| {});
-            release(values_empty);
+            add_last(o, &product);
+            // Right's header says the same as the block's own, which is no longer there. So its words need not be kept.
+            let header = Header::load(self.ring.header(shared, VALUES_HEADERS));
+            release(self.ring.barrier(shared, VALUES_EMPTY));
             self.ring.advance();
 
             let result = softmax.finish(None);
@@ -112,8 +114,6 @@ impl Left {
 struct Rows<'a, L> {
     params: &'a DenseDecodeParams,
     limits: &'a L,
-    /// Scales of their codes.
-    scales: [f32; 2],
 }
 
 impl<L: Limits> Rows<'_, L> {
@@ -131,32 +131,25 @@ impl<L: Limits> Rows<'_, L> {
         ring: &Ring,
         shared: u32,
     ) -> ([FragmentA; 2], [f32; 2]) {
-        let Self { params, limits, scales } = self;
+        let Self { params, limits } = self;
         // SAFETY: the terms are there when the barrier completes.
         unsafe {
             mbarrier::wait(ring.barrier(shared, VALUES_FULL), ring.parity);
-            let terms = terms(ring, shared);
-            let scales = if L::LIMITED {
+            let (terms, scales) = (terms(ring, shared), query::scales(shared));
+            if L::LIMITED {
                 // A soft cap is for raw scores.
-                scaled::score(scores, terms, *scales);
+                scaled::score(scores, terms, scales);
                 limits.apply(scores, params, header.tokens);
-                scaled::weigh::<false>(scores, terms, [params.scale_log2; 2])
+                scaled::weigh::<false>(scores, terms, [params.scale_log2; 2]);
             } else {
                 let units = scales.map(|scale| scale * params.scale_log2);
-                let scales = scaled::weigh::<true>(scores, terms, units);
+                scaled::weigh::<true>(scores, terms, units);
                 limits.apply(scores, params, header.tokens);
-                scales
-            };
-            let factors = softmax.step_scaled(scores, &scales);
+            }
+            let factors = softmax.step_scaled(scores, terms);
             (scaled::pack(scores), factors)
         }
     }
-}
-
-/// The address of the left half of V of the ring's current block, and the barrier that says that it is free.
-#[inline(always)]
-fn values(ring: &Ring, shared: u32) -> (u32, u32) {
-    (registers::opaque(ring.tile(shared, V_TILE)), ring.barrier(shared, VALUES_EMPTY))
 }
 
 /// Waits for the ring's current block of K; its header.
@@ -178,11 +171,11 @@ unsafe fn issue_scores(scores: &mut Acc64, ring: &Ring, shared: u32) {
         let q = descriptor::k_major(registers::opaque(shared + Q));
         let k = descriptor::k_major(registers::opaque(ring.tile(shared, 0)));
         wgmma::fence();
-        wgmma_fp8::m64n64k32_e4m3_ss::<false>(scores, q, k);
+        wgmma_fp8::m64n64k32_e4m3_ss_first(scores, q, k);
         seq!(STEP in 1..16 {
             let a = descriptor::k_major_step(q, STEP);
             let b = descriptor::k_major_step(k, STEP);
-            wgmma_fp8::m64n64k32_e4m3_ss::<true>(scores, a, b);
+            wgmma_fp8::m64n64k32_e4m3_ss_add(scores, a, b);
         });
         // Only multiplies of one shape are ordered by themselves.
         wgmma::fence();

@@ -9,20 +9,21 @@ use seq_macro::seq;
 use super::config::*;
 use crate::attention::rows;
 use crate::cache::fp8::{finite, inverse, scale_of};
-use crate::ptx::{barrier, fence, math, shared as memory, special, warp};
+use crate::ptx::{barrier, fence, math, registers, shared as memory, special, warp};
 use crate::tile::element::{Bf16, Element};
 use crate::tile::swizzle::{self, TILE_BYTES};
 
 /// Chunks of a row of a tile that a thread has.
 const CHUNKS: u32 = 4;
 
-/// Makes codes of Q, which has landed; the scales of this thread's two rows of an accumulator.
+/// Makes codes of Q, which has landed, and stores their scales.
 ///
 /// # Safety
 /// The four warps of the left warpgroup call it, converged.
 #[inline(always)]
-pub unsafe fn quantise<E: Element>(shared: u32) -> [f32; 2] {
-    let thread = special::thread_index();
+pub unsafe fn quantise<E: Element>(shared: u32) {
+    // Hidden from the compiler, which would keep what follows from it in registers from piece to piece.
+    let thread = registers::opaque(special::thread_index());
     let (q, row, first) = (shared + Q, thread / 2, thread % 2 * CHUNKS);
     // SAFETY: inside Q, where the other thread of the row is in the same warp.
     unsafe {
@@ -39,8 +40,17 @@ pub unsafe fn quantise<E: Element>(shared: u32) -> [f32; 2] {
         }
         fence::proxy_async_shared();
         barrier::sync::<LEFT_GROUP, WARPGROUP>();
-        rows::fragment_rows().map(|row| memory::load_f32(shared + QUERY_SCALES + 4 * row))
     }
+}
+
+/// The scales of this thread's two rows of an accumulator. (They are not kept: there are no registers for them.)
+///
+/// # Safety
+/// The left warpgroup has made codes of Q.
+#[inline(always)]
+pub unsafe fn scales(shared: u32) -> [f32; 2] {
+    // SAFETY: the rows are below 64.
+    rows::fragment_rows().map(|row| unsafe { memory::load_f32(shared + QUERY_SCALES + 4 * row) })
 }
 
 /// The largest magnitude of the row's latent part that is a number.

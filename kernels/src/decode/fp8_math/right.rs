@@ -2,7 +2,7 @@
 
 use super::config::*;
 use super::exchange;
-use super::output::update;
+use super::output::{add_last, update};
 use crate::attention::softmax;
 use crate::decode::dense::barriers::{Ring, consumed, release, wait_published};
 use crate::decode::dense::load_row_factors;
@@ -43,8 +43,9 @@ impl Right {
                 consumed();
                 softmax::scale_rows(o, factors);
                 let v = registers::opaque(self.ring.tile(shared, V_TILE) + V_HALF_BYTES);
-                update::<0>(o, [&mut first, &mut second], &p, v, |_| {});
+                update(o, [&mut first, &mut second], &p, v);
                 release(self.ring.barrier(shared, VALUES_EMPTY));
+                add_last(o, &second);
                 self.ring.advance();
                 if header.is_last() {
                     wait_published();

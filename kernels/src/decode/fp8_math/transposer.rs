@@ -19,6 +19,7 @@ use seq_macro::seq;
 
 use super::config::*;
 use super::keys::landed_scale;
+use crate::attention::scaled;
 use crate::decode::dense::barriers::{Ring, release_all};
 use crate::decode::header::Header;
 use crate::ptx::{fence, math, matrix, mbarrier, shared as memory, special, warp};
@@ -61,7 +62,7 @@ pub unsafe fn run(shared: u32, box_rows: u32) {
                 return;
             }
             let counted = header.hidden()..(header.tokens as u32).min(TILE);
-            store_term(&ring, shared, box_rows, place.index, &counted);
+            store_terms(&ring, shared, box_rows, place.index, &counted);
             place.transpose(&ring, shared, &counted);
             fence::proxy_async_shared();
             release_all([ring.barrier(shared, VALUES_FULL), ring.barrier(shared, KEYS_EMPTY)]);
@@ -70,30 +71,24 @@ pub unsafe fn run(shared: u32, box_rows: u32) {
     }
 }
 
-/// Of the first 64 threads each writes the terms of a token: its scale and the base-2 logarithm of that.
+/// Of the first 64 threads each writes the terms of a token; those of one that does not count are a number's.
 #[inline(always)]
-unsafe fn store_term(ring: &Ring, shared: u32, box_rows: u32, token: u32, counted: &Range<u32>) {
+unsafe fn store_terms(ring: &Ring, shared: u32, box_rows: u32, token: u32, counted: &Range<u32>) {
     const EXPONENT: u32 = 0xff << 23;
-    // Adding 2^23 to a small integer as the fraction of a float makes a float of it.
-    const INTEGER: u32 = (127 + 23) << 23;
-    if token >= TILE {
-        return;
-    }
-    // SAFETY: inside the scales that have landed, and the terms.
-    unsafe {
-        let scale = memory::load_u32(landed_scale(ring, shared, box_rows, token)) & EXPONENT;
-        let scale = if counted.contains(&token) { scale } else { 1f32.to_bits() };
-        let log2 = f32::from_bits(INTEGER | scale >> 23) - ((1 << 23) + 127) as f32;
-        let term = terms(ring, shared) + TERM_BYTES * token;
-        memory::store_f32(term, f32::from_bits(scale));
-        memory::store_f32(term + 4, log2);
+    if token < TILE {
+        // SAFETY: inside the scales that have landed, and the terms.
+        unsafe {
+            let scale = memory::load_u32(landed_scale(ring, shared, box_rows, token)) & EXPONENT;
+            let scale = if counted.contains(&token) { f32::from_bits(scale) } else { 1.0 };
+            scaled::store_terms(terms(ring, shared), token, scale);
+        }
     }
 }
 
 /// Address of the terms of the current block.
 #[inline(always)]
 pub fn terms(ring: &Ring, shared: u32) -> u32 {
-    shared + TERMS + ring.index * (TILE * TERM_BYTES)
+    shared + TERMS + ring.index * TERMS_BYTES
 }
 
 /// What a thread has to do with every chunk.
