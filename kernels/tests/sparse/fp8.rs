@@ -50,7 +50,7 @@ impl List {
                 }
             }
             let rope: Vec<u8> = rope.iter().flat_map(|bits| bits.to_le_bytes()).collect();
-            bytes[token + layout.rope as usize..][..rope.len()].copy_from_slice(&rope);
+            bytes[token + layout.rope(0) as usize..][..rope.len()].copy_from_slice(&rope);
         }
         self.codes = Some(bytes);
     }
@@ -67,6 +67,7 @@ fn scale(format: Fp8Format, rng: &mut fastrand::Rng) -> (f32, Vec<u8>) {
             let code = rng.u8(117..120);
             (2f32.powi(i32::from(code) - 127), vec![code])
         }
+        Fp8Format::Planar644 => panic!("sparse attention takes no such cache"),
     }
 }
 

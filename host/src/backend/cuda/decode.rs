@@ -8,7 +8,8 @@ use oxmla_kernels::decode::Variant;
 use super::device::CudaDevice;
 use super::driver::Handle;
 use super::launch::Launch;
-use super::tensor_map::{Layout, encode_fp8};
+use super::tensor_map::{Layout, encode_fp8, encode_planar};
+use crate::cache::{CacheFormat, Fp8Format};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::tensor::TensorRef;
@@ -21,7 +22,7 @@ pub(crate) struct DecodeLaunch<'a> {
     pub variant: Variant,
     /// `[batch, s_q, h_q, 576]`.
     pub q: &'a TensorRef<'a>,
-    /// `[blocks, block size, h_k, 576]`, or `[blocks, block size, 1, 656]` bytes.
+    /// `[blocks, block size, h_k, 576]`, or `[blocks, block size, 1, 656 or 644]` bytes.
     pub kv_cache: &'a TensorRef<'a>,
     /// Everything else.
     pub params: &'a DenseDecodeParams,
@@ -41,12 +42,12 @@ pub(crate) fn launch_decode(
     launch: &DecodeLaunch<'_>,
 ) -> Result<()> {
     let DecodeLaunch { q, kv_cache, params, .. } = *launch;
-    let is_fp8 = kv_cache.dtype() == DType::U8;
-    let kernels = device.kernels();
-    let function = if is_fp8 {
-        kernels.decode_fp8(params.is_limited(), launch.dtype)?
-    } else {
-        kernels.decode(launch.variant, params.is_limited(), launch.dtype)?
+    let format = CacheFormat::of(kv_cache)?;
+    let (kernels, limited) = (device.kernels(), params.is_limited());
+    let function = match format {
+        CacheFormat::Elements(_) => kernels.decode(launch.variant, limited, launch.dtype)?,
+        CacheFormat::Fp8(Fp8Format::Planar644) => kernels.decode_fp8_math(limited, launch.dtype)?,
+        CacheFormat::Fp8(_) => kernels.decode_fp8(limited, launch.dtype)?,
     };
     let current = device.make_current()?;
     let driver = current.driver();
@@ -57,14 +58,15 @@ pub(crate) fn launch_decode(
         cooperative: params.parts > 1,
     };
     let mut q = Layout::of_queries(q, &params.rows)?.encode(driver, q)?;
-    if is_fp8 {
-        let [mut codes, mut scales, mut rope] = encode_fp8(driver, kv_cache)?;
-        let maps = [q.parameter(), codes.parameter(), scales.parameter(), rope.parameter()];
-        let [q, codes, scales, rope] = maps;
-        // SAFETY: four tensor maps and the parameters, as the kernel declares them.
-        return unsafe {
-            launch.start(&current, stream, [q, codes, scales, rope, parameter(params)])
+    if let CacheFormat::Fp8(format) = format {
+        let [mut a, mut b, mut c] = match format {
+            Fp8Format::Planar644 => encode_planar(driver, kv_cache)?,
+            _ => encode_fp8(driver, kv_cache)?,
         };
+        let parameters =
+            [q.parameter(), a.parameter(), b.parameter(), c.parameter(), parameter(params)];
+        // SAFETY: four tensor maps and the parameters, as the kernel declares them.
+        return unsafe { launch.start(&current, stream, parameters) };
     }
     let mut kv_cache = Layout::of_cache(kv_cache)?.encode(driver, kv_cache)?;
     let parameters = [q.parameter(), kv_cache.parameter(), parameter(params)];

@@ -8,11 +8,13 @@ use oxmla_kernels::cache::fp8::Fp8Format;
 use oxmla_kernels::decode::Variant;
 use oxmla_kernels::gemm::tiling::{Tiling, WIDTHS};
 use oxmla_kernels::launch::{
-    APPEND_BF16, APPEND_F16, APPEND_FP8_584_BF16, APPEND_FP8_584_F16, APPEND_FP8_656_BF16,
-    APPEND_FP8_656_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16,
-    DENSE_DECODE_LIMITED_BF16, DENSE_DECODE_LIMITED_F16, DENSE_FP8_DECODE_BF16,
-    DENSE_FP8_DECODE_F16, DENSE_FP8_DECODE_LIMITED_BF16, DENSE_FP8_DECODE_LIMITED_F16, GATHER,
-    GATHER_FP8_584_BF16, GATHER_FP8_584_F16, GATHER_FP8_656_BF16, GATHER_FP8_656_F16, GEMM_BF16,
+    APPEND_BF16, APPEND_F16, APPEND_FP8_584_BF16, APPEND_FP8_584_F16, APPEND_FP8_644_BF16,
+    APPEND_FP8_644_F16, APPEND_FP8_656_BF16, APPEND_FP8_656_F16, COPY_BLOCKS, DENSE_DECODE_BF16,
+    DENSE_DECODE_F16, DENSE_DECODE_LIMITED_BF16, DENSE_DECODE_LIMITED_F16, DENSE_FP8_DECODE_BF16,
+    DENSE_FP8_DECODE_F16, DENSE_FP8_DECODE_LIMITED_BF16, DENSE_FP8_DECODE_LIMITED_F16,
+    FP8_MATH_DECODE_BF16, FP8_MATH_DECODE_F16, FP8_MATH_DECODE_LIMITED_BF16,
+    FP8_MATH_DECODE_LIMITED_F16, GATHER, GATHER_FP8_584_BF16, GATHER_FP8_584_F16,
+    GATHER_FP8_644_BF16, GATHER_FP8_644_F16, GATHER_FP8_656_BF16, GATHER_FP8_656_F16, GEMM_BF16,
     GEMM_F16, Kernel, NORM_BF16, NORM_F16, PAIR_DECODE_BF16, PAIR_DECODE_F16,
     PAIR_DECODE_LIMITED_BF16, PAIR_DECODE_LIMITED_F16, SPARSE_DECODE_512_BF16,
     SPARSE_DECODE_576_BF16, SPARSE_FP8_584_DECODE_BF16, SPARSE_FP8_656_DECODE_BF16,
@@ -48,10 +50,12 @@ pub(super) struct Function {
 pub(super) struct Kernels {
     dense: PerType,
     dense_fp8: PerType,
+    fp8_math: PerType,
     pair: PerType,
     /// With windows and a soft cap.
     dense_limited: PerType,
     dense_fp8_limited: PerType,
+    fp8_math_limited: PerType,
     pair_limited: PerType,
     /// Pairs of CTAs of the paired decode kernel that the GPU has room for at once.
     pairs: u32,
@@ -61,9 +65,11 @@ pub(super) struct Kernels {
     append: PerType,
     append_fp8_656: PerType,
     append_fp8_584: PerType,
+    append_fp8_644: PerType,
     gather: Function,
     gather_fp8_656: PerType,
     gather_fp8_584: PerType,
+    gather_fp8_644: PerType,
     copy_blocks: Function,
     norm: PerType,
     /// In the order of [`WIDTHS`].
@@ -106,12 +112,17 @@ impl Kernels {
         Ok(Self {
             dense: per_type(&DENSE_DECODE_BF16, &DENSE_DECODE_F16)?,
             dense_fp8: per_type(&DENSE_FP8_DECODE_BF16, &DENSE_FP8_DECODE_F16)?,
+            fp8_math: per_type(&FP8_MATH_DECODE_BF16, &FP8_MATH_DECODE_F16)?,
             pairs: pair.bf16.clusters_at_once(driver)?,
             pair,
             dense_limited: per_type(&DENSE_DECODE_LIMITED_BF16, &DENSE_DECODE_LIMITED_F16)?,
             dense_fp8_limited: per_type(
                 &DENSE_FP8_DECODE_LIMITED_BF16,
                 &DENSE_FP8_DECODE_LIMITED_F16,
+            )?,
+            fp8_math_limited: per_type(
+                &FP8_MATH_DECODE_LIMITED_BF16,
+                &FP8_MATH_DECODE_LIMITED_F16,
             )?,
             pair_limited: per_type(&PAIR_DECODE_LIMITED_BF16, &PAIR_DECODE_LIMITED_F16)?,
             sparse_decode: per_width(&SPARSE_DECODE_576_BF16, &SPARSE_DECODE_512_BF16)?,
@@ -120,9 +131,11 @@ impl Kernels {
             append: per_type(&APPEND_BF16, &APPEND_F16)?,
             append_fp8_656: per_type(&APPEND_FP8_656_BF16, &APPEND_FP8_656_F16)?,
             append_fp8_584: per_type(&APPEND_FP8_584_BF16, &APPEND_FP8_584_F16)?,
+            append_fp8_644: per_type(&APPEND_FP8_644_BF16, &APPEND_FP8_644_F16)?,
             gather: function(&GATHER)?,
             gather_fp8_656: per_type(&GATHER_FP8_656_BF16, &GATHER_FP8_656_F16)?,
             gather_fp8_584: per_type(&GATHER_FP8_584_BF16, &GATHER_FP8_584_F16)?,
+            gather_fp8_644: per_type(&GATHER_FP8_644_BF16, &GATHER_FP8_644_F16)?,
             copy_blocks: function(&COPY_BLOCKS)?,
             norm: per_type(&NORM_BF16, &NORM_F16)?,
             gemm_bf16: functions(&GEMM_BF16)?,
@@ -151,6 +164,12 @@ impl Kernels {
     /// is a window or a soft cap.
     pub(super) const fn decode_fp8(&self, limited: bool, dtype: DType) -> Result<Function> {
         let kernels = if limited { &self.dense_fp8_limited } else { &self.dense_fp8 };
+        kernels.of("q", dtype)
+    }
+
+    /// The kernel that attends over a cache of [`Fp8Format::Planar644`], likewise.
+    pub(super) const fn decode_fp8_math(&self, limited: bool, dtype: DType) -> Result<Function> {
+        let kernels = if limited { &self.fp8_math_limited } else { &self.fp8_math };
         kernels.of("q", dtype)
     }
 
@@ -190,6 +209,7 @@ impl Kernels {
             CacheFormat::Elements(_) => &self.append,
             CacheFormat::Fp8(Fp8Format::Token656) => &self.append_fp8_656,
             CacheFormat::Fp8(Fp8Format::Paged584) => &self.append_fp8_584,
+            CacheFormat::Fp8(Fp8Format::Planar644) => &self.append_fp8_644,
         };
         kernels.of("latent", rows)
     }
@@ -200,6 +220,7 @@ impl Kernels {
             CacheFormat::Elements(_) => Ok(self.gather),
             CacheFormat::Fp8(Fp8Format::Token656) => self.gather_fp8_656.of("out", rows),
             CacheFormat::Fp8(Fp8Format::Paged584) => self.gather_fp8_584.of("out", rows),
+            CacheFormat::Fp8(Fp8Format::Planar644) => self.gather_fp8_644.of("out", rows),
         }
     }
 
