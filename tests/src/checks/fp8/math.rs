@@ -29,16 +29,31 @@ struct Bounds {
     lse: f64,
 }
 
-/// Beside the oracle over the dequantised tokens, what rounding queries and weights to e4m3 leaves. Rounding to three bits
-/// of fraction is off by 2.6 % of a number in the root mean square, and by 1/16 at most: weights are, and scores of standard
-/// deviation s by 0.026 s for the queries'.
-const OF_MATH: Bounds = Bounds { all: 0.03, row: 0.05, lse: 0.1 };
-/// Beside the oracle over the tokens that were quantised: the tokens are off as much as queries and weights, once as keys
-/// and once as values.
-const IN_ALL: Bounds = Bounds { all: 0.045, row: 0.065, lse: 0.15 };
+impl Bounds {
+    /// Beside the oracle over the dequantised tokens: what rounding to three bits of fraction leaves, which is off by 2.6 % of
+    /// a number in the root mean square and by 1/16 at most. Weights are, and the queries, by which scores of a standard
+    /// deviation of 2, those of the steep case, are off by 0.05.
+    const fn of_math(steep: bool) -> Self {
+        if steep {
+            Self { all: 0.08, row: 0.16, lse: 0.12 }
+        } else {
+            Self { all: 0.03, row: 0.05, lse: 0.002 }
+        }
+    }
 
-/// Rows in full tiles and with padding, masks, windows, soft caps, sizes of blocks, requests without tokens, in one piece,
-/// shared by neighbouring parts and by many.
+    /// Beside the oracle over the tokens that were quantised, which are off as much as queries and weights, once as keys and
+    /// once as values.
+    const fn in_all(steep: bool) -> Self {
+        if steep {
+            Self { all: 0.11, row: 0.2, lse: 0.17 }
+        } else {
+            Self { all: 0.045, row: 0.065, lse: 0.003 }
+        }
+    }
+}
+
+/// Rows in full tiles and with padding, scores that lie far apart, masks, windows, soft caps, sizes of blocks, requests
+/// without tokens, in one piece, shared by neighbouring parts and by many.
 fn cases(gpu: bool) -> Vec<Case> {
     let longest = if gpu { 5_000 } else { 140 };
     let lengths = Lengths::Listed(vec![longest, 0, 65, longest / 2]);
@@ -47,6 +62,7 @@ fn cases(gpu: bool) -> Vec<Case> {
         Case { s_q: 2, h_q: 40, mask: Mask::Causal, ..case.clone() },
         Case { batch: 1, h_q: 16, lengths: Lengths::Fixed(longest), ..case.clone() },
         Case { h_q: 16, dtype: DType::F16, ..case.clone() },
+        Case { h_q: 16, scale: 200.0 * case.scale, ..case.clone() },
         Case { s_q: 2, mask: Mask::Causal.within(70), softcap: Some(2.0), ..case.clone() },
         Case { h_q: 40, block_size: 16, ..case.clone() },
         Case { s_q: 2, block_size: 128, mask: Mask::Causal.within(70), ..case.clone() },
@@ -106,8 +122,11 @@ fn check(session: &mut Session, case: &Case) -> Result<()> {
         }
     }
     let results = first.context("two runs")?;
-    near(&scene, &scene.cache.host, &results, &OF_MATH).context("over dequantised tokens")?;
-    near(&scene, &original, &results, &IN_ALL).context("over the tokens as they were")
+    let steep = case.scale > Case::default().scale;
+    near(&scene, &scene.cache.host, &results, &Bounds::of_math(steep))
+        .context("over dequantised tokens")?;
+    near(&scene, &original, &results, &Bounds::in_all(steep))
+        .context("over the tokens as they were")
 }
 
 /// Compares with the oracle over `cache`.
@@ -133,7 +152,6 @@ fn near(scene: &Scene, cache: &Cache, results: &Results, bounds: &Bounds) -> Res
             values.iter().zip(&expected.out).map(|(&a, b)| square(f64::from(a) - b)).sum();
         let row_norm: f64 = expected.out.iter().map(|&b| square(b)).sum();
         let relative = (row_off / row_norm).sqrt();
-        unsafe { TMP[0] = f64::max(TMP[0], relative); TMP[1] = f64::max(TMP[1], if expected.lse.is_finite() {(f64::from(results.lse.at([request, head, token])) - expected.lse).abs()} else {0.0}) };
         ensure!(
             row_off == 0.0 || relative <= bounds.row,
             "{}: off by {relative}, more than {}",
@@ -147,8 +165,6 @@ fn near(scene: &Scene, cache: &Cache, results: &Results, bounds: &Bounds) -> Res
         norm += row_norm;
     }
     let relative = (off / norm).sqrt();
-    eprintln!("TMP all {relative:.4} row {:.4} lse {:.5}", unsafe { TMP[0] }, unsafe { TMP[1] });
-    unsafe { TMP = [0.0; 2] };
     ensure!(relative <= bounds.all, "off by {relative}, more than {}", bounds.all);
     Ok(())
 }
@@ -182,5 +198,3 @@ fn quantise(dtype: DType, cache: &mut Cache, layout: &Layout<4>) -> Vec<u8> {
     }
     bytes
 }
-
-static mut TMP: [f64; 2] = [0.0; 2];
