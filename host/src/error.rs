@@ -60,7 +60,7 @@ pub enum Error {
         got: DType,
     },
     /// A cache of bytes whose tokens are those of no FP8 format.
-    #[error("`{arg}` of u8 must have 656 or 584 bytes a token, but has {got}")]
+    #[error("`{arg}` of u8 must have 656, 644 or 584 bytes a token, but has {got}")]
     UnknownFormat {
         /// The argument.
         arg: &'static str,

@@ -5,7 +5,7 @@ use oxmla::cache::{AppendRows, BLOCK_SIZES, CopyBlocks, Fp8Format, GatherRows, S
 use oxmla::cache::{append, copy_blocks, gather};
 use oxmla::*;
 
-const FORMATS: [Fp8Format; 2] = [Fp8Format::Token656, Fp8Format::Paged584];
+const FORMATS: [Fp8Format; 3] = [Fp8Format::Token656, Fp8Format::Paged584, Fp8Format::Planar644];
 
 /// Rows with elements that e4m3 has exactly come back as they went in, by way of the bytes of another cache too.
 #[test]

@@ -6,12 +6,13 @@
 use crate::abi::DenseDecodeParams;
 use crate::attention::limits::{Limited, Plain};
 use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
-use crate::cache::fp8::{self, Paged584, Token656};
+use crate::cache::fp8::{self, Paged584, Planar644, Token656};
 use crate::cache::{append, copy, gather as rows};
 use crate::decode::dense_fp8::Codes;
+use crate::decode::fp8_math::Planes;
 use crate::decode::sparse::abi::SparseParams;
 use crate::decode::sparse::{Decode, Prefill};
-use crate::decode::{dense, dense_fp8, pair, sparse, sparse_fp8};
+use crate::decode::{dense, dense_fp8, fp8_math, pair, sparse, sparse_fp8};
 use crate::gemm::abi::GemmParams;
 use crate::gemm::{self, Maps, N64, N128, N256, Pair192, Pair256};
 use crate::norm;
@@ -139,6 +140,95 @@ pub unsafe extern "ptx-kernel" fn dense_fp8_decode_limited_f16(
     };
     // SAFETY: the launcher's promise.
     unsafe { dense_fp8::run::<F16, Limited>(q, kv, &params) }
+}
+
+/// Dense decode with FP8 math, bf16 queries. Grid (tiles, parts).
+///
+/// # Safety
+/// The launch follows `launch::FP8_MATH_DECODE_BF16`; the maps are encoded as `decode::fp8_math::config` says; else as for
+/// [`dense_decode_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn fp8_math_decode_bf16(
+    _q: TensorMap,
+    _codes: TensorMap,
+    _rope: TensorMap,
+    _scales: TensorMap,
+    params: DenseDecodeParams,
+) {
+    let q = tensor_map_parameter!("fp8_math_decode_bf16_param_0");
+    let kv = Planes {
+        codes: tensor_map_parameter!("fp8_math_decode_bf16_param_1"),
+        rope: tensor_map_parameter!("fp8_math_decode_bf16_param_2"),
+        scales: tensor_map_parameter!("fp8_math_decode_bf16_param_3"),
+    };
+    // SAFETY: the launcher's promise.
+    unsafe { fp8_math::run::<Bf16, Plain>(q, kv, &params) }
+}
+
+/// Dense decode with FP8 math, f16 queries. Grid (tiles, parts).
+///
+/// # Safety
+/// As for [`fp8_math_decode_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn fp8_math_decode_f16(
+    _q: TensorMap,
+    _codes: TensorMap,
+    _rope: TensorMap,
+    _scales: TensorMap,
+    params: DenseDecodeParams,
+) {
+    let q = tensor_map_parameter!("fp8_math_decode_f16_param_0");
+    let kv = Planes {
+        codes: tensor_map_parameter!("fp8_math_decode_f16_param_1"),
+        rope: tensor_map_parameter!("fp8_math_decode_f16_param_2"),
+        scales: tensor_map_parameter!("fp8_math_decode_f16_param_3"),
+    };
+    // SAFETY: the launcher's promise.
+    unsafe { fp8_math::run::<F16, Plain>(q, kv, &params) }
+}
+
+/// Dense decode with FP8 math, windows and a soft cap, bf16 queries. Grid (tiles, parts).
+///
+/// # Safety
+/// As for [`fp8_math_decode_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn fp8_math_decode_limited_bf16(
+    _q: TensorMap,
+    _codes: TensorMap,
+    _rope: TensorMap,
+    _scales: TensorMap,
+    params: DenseDecodeParams,
+) {
+    let q = tensor_map_parameter!("fp8_math_decode_limited_bf16_param_0");
+    let kv = Planes {
+        codes: tensor_map_parameter!("fp8_math_decode_limited_bf16_param_1"),
+        rope: tensor_map_parameter!("fp8_math_decode_limited_bf16_param_2"),
+        scales: tensor_map_parameter!("fp8_math_decode_limited_bf16_param_3"),
+    };
+    // SAFETY: the launcher's promise.
+    unsafe { fp8_math::run::<Bf16, Limited>(q, kv, &params) }
+}
+
+/// Dense decode with FP8 math, windows and a soft cap, f16 queries. Grid (tiles, parts).
+///
+/// # Safety
+/// As for [`fp8_math_decode_bf16`].
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn fp8_math_decode_limited_f16(
+    _q: TensorMap,
+    _codes: TensorMap,
+    _rope: TensorMap,
+    _scales: TensorMap,
+    params: DenseDecodeParams,
+) {
+    let q = tensor_map_parameter!("fp8_math_decode_limited_f16_param_0");
+    let kv = Planes {
+        codes: tensor_map_parameter!("fp8_math_decode_limited_f16_param_1"),
+        rope: tensor_map_parameter!("fp8_math_decode_limited_f16_param_2"),
+        scales: tensor_map_parameter!("fp8_math_decode_limited_f16_param_3"),
+    };
+    // SAFETY: the launcher's promise.
+    unsafe { fp8_math::run::<F16, Limited>(q, kv, &params) }
 }
 
 /// Dense decode by pairs of CTAs, bf16. Grid (tiles, parts), an even number of tiles for each list of rows.
@@ -424,6 +514,46 @@ pub unsafe extern "ptx-kernel" fn gather_fp8_584_bf16(params: GatherParams) {
 pub unsafe extern "ptx-kernel" fn gather_fp8_584_f16(params: GatherParams) {
     // SAFETY: the launcher's promise.
     unsafe { fp8::gather::run::<F16, Paged584>(&params) }
+}
+
+/// New tokens, bf16, into an FP8 cache of 644 bytes a token, part by part. Grid (`cache::ctas(rows)`).
+///
+/// # Safety
+/// The launch follows `launch::APPEND_FP8_644_BF16`; every address in `params` is valid for the shapes in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn append_fp8_644_bf16(params: AppendParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { fp8::append::run::<Bf16, Planar644>(&params) }
+}
+
+/// New tokens, f16, into an FP8 cache of 644 bytes a token, part by part. Grid (`cache::ctas(rows)`).
+///
+/// # Safety
+/// The launch follows `launch::APPEND_FP8_644_F16`; every address in `params` is valid for the shapes in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn append_fp8_644_f16(params: AppendParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { fp8::append::run::<F16, Planar644>(&params) }
+}
+
+/// Tokens of an FP8 cache of 644 bytes a token as contiguous rows, bf16. Grid (`cache::ctas(rows)`).
+///
+/// # Safety
+/// The launch follows `launch::GATHER_FP8_644_BF16`; every address in `params` is valid for the shapes in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn gather_fp8_644_bf16(params: GatherParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { fp8::gather::run::<Bf16, Planar644>(&params) }
+}
+
+/// Tokens of an FP8 cache of 644 bytes a token as contiguous rows, f16. Grid (`cache::ctas(rows)`).
+///
+/// # Safety
+/// The launch follows `launch::GATHER_FP8_644_F16`; every address in `params` is valid for the shapes in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "ptx-kernel" fn gather_fp8_644_f16(params: GatherParams) {
+    // SAFETY: the launcher's promise.
+    unsafe { fp8::gather::run::<F16, Planar644>(&params) }
 }
 
 /// Rows of bf16 normalised. Grid (`norm::ctas(rows)`).

@@ -2,11 +2,13 @@
 //! together are together, and no others.
 
 use crate::launch::{
-    APPEND_BF16, APPEND_F16, APPEND_FP8_584_BF16, APPEND_FP8_584_F16, APPEND_FP8_656_BF16,
-    APPEND_FP8_656_F16, COPY_BLOCKS, DENSE_DECODE_BF16, DENSE_DECODE_F16,
-    DENSE_DECODE_LIMITED_BF16, DENSE_DECODE_LIMITED_F16, DENSE_FP8_DECODE_BF16,
-    DENSE_FP8_DECODE_F16, DENSE_FP8_DECODE_LIMITED_BF16, DENSE_FP8_DECODE_LIMITED_F16, GATHER,
-    GATHER_FP8_584_BF16, GATHER_FP8_584_F16, GATHER_FP8_656_BF16, GATHER_FP8_656_F16, GEMM_BF16,
+    APPEND_BF16, APPEND_F16, APPEND_FP8_584_BF16, APPEND_FP8_584_F16, APPEND_FP8_644_BF16,
+    APPEND_FP8_644_F16, APPEND_FP8_656_BF16, APPEND_FP8_656_F16, COPY_BLOCKS, DENSE_DECODE_BF16,
+    DENSE_DECODE_F16, DENSE_DECODE_LIMITED_BF16, DENSE_DECODE_LIMITED_F16, DENSE_FP8_DECODE_BF16,
+    DENSE_FP8_DECODE_F16, DENSE_FP8_DECODE_LIMITED_BF16, DENSE_FP8_DECODE_LIMITED_F16,
+    FP8_MATH_DECODE_BF16, FP8_MATH_DECODE_F16, FP8_MATH_DECODE_LIMITED_BF16,
+    FP8_MATH_DECODE_LIMITED_F16, GATHER, GATHER_FP8_584_BF16, GATHER_FP8_584_F16,
+    GATHER_FP8_644_BF16, GATHER_FP8_644_F16, GATHER_FP8_656_BF16, GATHER_FP8_656_F16, GEMM_BF16,
     GEMM_F16, Kernel, NORM_BF16, NORM_F16, PAIR_DECODE_BF16, PAIR_DECODE_F16,
     PAIR_DECODE_LIMITED_BF16, PAIR_DECODE_LIMITED_F16, SPARSE_DECODE_512_BF16,
     SPARSE_DECODE_576_BF16, SPARSE_FP8_584_DECODE_BF16, SPARSE_FP8_656_DECODE_BF16,
@@ -25,13 +27,13 @@ pub enum Family {
     DecodeLimitedBf16,
     /// Dense decode with windows and a soft cap over an f16 cache.
     DecodeLimitedF16,
-    /// Dense decode over an FP8 cache, queries of bf16.
+    /// Dense decode over FP8 caches, in 16-bit and in FP8 math, queries of bf16.
     Fp8DecodeBf16,
-    /// Dense decode over an FP8 cache, queries of f16.
+    /// Dense decode over FP8 caches, in 16-bit and in FP8 math, queries of f16.
     Fp8DecodeF16,
-    /// Dense decode with windows and a soft cap over an FP8 cache, queries of bf16.
+    /// Dense decode with windows and a soft cap over FP8 caches, in 16-bit and in FP8 math, queries of bf16.
     Fp8DecodeLimitedBf16,
-    /// Dense decode with windows and a soft cap over an FP8 cache, queries of f16.
+    /// Dense decode with windows and a soft cap over FP8 caches, in 16-bit and in FP8 math, queries of f16.
     Fp8DecodeLimitedF16,
     /// Sparse decode over a bf16 cache.
     SparseDecode,
@@ -95,10 +97,14 @@ impl Family {
             Self::DecodeF16 => &[DENSE_DECODE_F16, PAIR_DECODE_F16],
             Self::DecodeLimitedBf16 => &[DENSE_DECODE_LIMITED_BF16, PAIR_DECODE_LIMITED_BF16],
             Self::DecodeLimitedF16 => &[DENSE_DECODE_LIMITED_F16, PAIR_DECODE_LIMITED_F16],
-            Self::Fp8DecodeBf16 => &[DENSE_FP8_DECODE_BF16],
-            Self::Fp8DecodeF16 => &[DENSE_FP8_DECODE_F16],
-            Self::Fp8DecodeLimitedBf16 => &[DENSE_FP8_DECODE_LIMITED_BF16],
-            Self::Fp8DecodeLimitedF16 => &[DENSE_FP8_DECODE_LIMITED_F16],
+            Self::Fp8DecodeBf16 => &[DENSE_FP8_DECODE_BF16, FP8_MATH_DECODE_BF16],
+            Self::Fp8DecodeF16 => &[DENSE_FP8_DECODE_F16, FP8_MATH_DECODE_F16],
+            Self::Fp8DecodeLimitedBf16 => {
+                &[DENSE_FP8_DECODE_LIMITED_BF16, FP8_MATH_DECODE_LIMITED_BF16]
+            }
+            Self::Fp8DecodeLimitedF16 => {
+                &[DENSE_FP8_DECODE_LIMITED_F16, FP8_MATH_DECODE_LIMITED_F16]
+            }
             Self::SparseDecode => &[SPARSE_DECODE_576_BF16, SPARSE_DECODE_512_BF16],
             Self::Fp8SparseDecode => &[SPARSE_FP8_656_DECODE_BF16, SPARSE_FP8_584_DECODE_BF16],
             Self::SparsePrefill => &[SPARSE_PREFILL_576_BF16, SPARSE_PREFILL_512_BF16],
@@ -113,6 +119,10 @@ impl Family {
                 GATHER_FP8_656_F16,
                 GATHER_FP8_584_BF16,
                 GATHER_FP8_584_F16,
+                APPEND_FP8_644_BF16,
+                APPEND_FP8_644_F16,
+                GATHER_FP8_644_BF16,
+                GATHER_FP8_644_F16,
             ],
         }
     }

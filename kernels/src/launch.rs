@@ -2,7 +2,7 @@
 //! launch bounds) and what the host passes to the driver. One table, so that the two never disagree.
 
 use crate::cache::{self, copy};
-use crate::decode::{dense, dense_fp8, pair, sparse, sparse_fp8};
+use crate::decode::{dense, dense_fp8, fp8_math, pair, sparse, sparse_fp8};
 use crate::{gemm, norm};
 
 /// What a kernel needs from its launch.
@@ -35,6 +35,10 @@ const fn dense(name: &'static str) -> Kernel {
 
 const fn dense_fp8(name: &'static str) -> Kernel {
     Kernel { tensor_maps: 4, shared_bytes: dense_fp8::config::SHARED_BYTES, ..dense(name) }
+}
+
+const fn fp8_math(name: &'static str) -> Kernel {
+    Kernel { tensor_maps: 4, shared_bytes: fp8_math::config::SHARED_BYTES, ..dense(name) }
 }
 
 const fn pair(name: &'static str) -> Kernel {
@@ -73,6 +77,14 @@ pub const DENSE_DECODE_F16: Kernel = dense("dense_decode_f16");
 pub const DENSE_FP8_DECODE_BF16: Kernel = dense_fp8("dense_fp8_decode_bf16");
 /// Dense decode over an FP8 cache of 656 bytes a token, f16.
 pub const DENSE_FP8_DECODE_F16: Kernel = dense_fp8("dense_fp8_decode_f16");
+/// Dense decode with FP8 math, bf16 queries.
+pub const FP8_MATH_DECODE_BF16: Kernel = fp8_math("fp8_math_decode_bf16");
+/// Dense decode with FP8 math, f16 queries.
+pub const FP8_MATH_DECODE_F16: Kernel = fp8_math("fp8_math_decode_f16");
+/// Dense decode with FP8 math, windows and a soft cap, bf16 queries.
+pub const FP8_MATH_DECODE_LIMITED_BF16: Kernel = fp8_math("fp8_math_decode_limited_bf16");
+/// Dense decode with FP8 math, windows and a soft cap, f16 queries.
+pub const FP8_MATH_DECODE_LIMITED_F16: Kernel = fp8_math("fp8_math_decode_limited_f16");
 /// Dense decode by pairs of CTAs over a bf16 cache.
 pub const PAIR_DECODE_BF16: Kernel = pair("pair_decode_bf16");
 /// Dense decode by pairs of CTAs over an f16 cache.
@@ -133,6 +145,18 @@ pub const GATHER_FP8_584_BF16: Kernel =
 /// Tokens of an FP8 cache of 584 bytes a token as contiguous rows, f16.
 pub const GATHER_FP8_584_F16: Kernel =
     plain("gather_fp8_584_f16", cache::THREADS, cache::CTAS_PER_SM);
+/// New tokens, bf16, into an FP8 cache of 644 bytes a token.
+pub const APPEND_FP8_644_BF16: Kernel =
+    plain("append_fp8_644_bf16", cache::THREADS, cache::CTAS_PER_SM);
+/// New tokens, f16, into an FP8 cache of 644 bytes a token.
+pub const APPEND_FP8_644_F16: Kernel =
+    plain("append_fp8_644_f16", cache::THREADS, cache::CTAS_PER_SM);
+/// Tokens of an FP8 cache of 644 bytes a token as contiguous rows, bf16.
+pub const GATHER_FP8_644_BF16: Kernel =
+    plain("gather_fp8_644_bf16", cache::THREADS, cache::CTAS_PER_SM);
+/// Tokens of an FP8 cache of 644 bytes a token as contiguous rows, f16.
+pub const GATHER_FP8_644_F16: Kernel =
+    plain("gather_fp8_644_f16", cache::THREADS, cache::CTAS_PER_SM);
 /// Rows of bf16 normalised.
 pub const NORM_BF16: Kernel = plain("norm_bf16", norm::THREADS, norm::CTAS_PER_SM);
 /// Rows of f16 normalised.

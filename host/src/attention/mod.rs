@@ -24,7 +24,9 @@ pub struct Decode<'a> {
     /// Cached rows: `[blocks, block size, h_k, 576]`, as many blocks and of the size that the planner was told; or, for
     /// one KV head, `[blocks, block size, 1, 656]` bytes of
     /// [`Fp8Format::Token656`](crate::cache::Fp8Format::Token656), whose elements then count as
-    /// [`gather`](crate::cache::gather) gives them in the type of the queries. Rows that no request of the plan has may
+    /// [`gather`](crate::cache::gather) gives them in the type of the queries; or `[blocks, block size, 1, 644]` bytes of
+    /// [`Fp8Format::Planar644`](crate::cache::Fp8Format::Planar644), over which a GPU multiplies in FP8, queries and
+    /// probabilities too: to some percent, as `docs/fp8-math.md` says. Rows that no request of the plan has may
     /// hold anything, NaN included, and so may rows that are before the windows of all its query tokens.
     pub kv_cache: TensorRef<'a>,
     /// The output, in latent space: `[batch, s_q, h_q, 512]`. 0 for a query token that sees nothing.
@@ -60,7 +62,7 @@ pub struct Decode<'a> {
 ///   [`StrideMismatch`](crate::Error::StrideMismatch), [`OutOfRange`](crate::Error::OutOfRange) if the device
 ///   cannot follow its layout.
 /// - [`InvalidScale`](crate::Error::InvalidScale), [`InvalidSoftcap`](crate::Error::InvalidSoftcap).
-/// - [`UnknownFormat`](crate::Error::UnknownFormat) if the cache is of bytes, and a token has neither 656 nor 584.
+/// - [`UnknownFormat`](crate::Error::UnknownFormat) if the cache is of bytes, and a token has none of 656, 644 and 584.
 /// - [`NoKernel`](crate::Error::NoKernel) over an FP8 cache of 584 bytes a token, whose tokens are 512 wide.
 ///
 /// All of these and [`Simulation`](crate::Error::Simulation) leave the output as it was;

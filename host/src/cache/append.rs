@@ -51,7 +51,7 @@ pub struct AppendRows<'a> {
     pub offsets: Option<TensorRef<'a>>,
     /// What scales an FP8 cache gets; without meaning for others.
     pub scales: Scales,
-    /// The cache: `[blocks, block size, 1, 576]`, or `[blocks, block size, 1, 656 or 584]` of an FP8 format, whose blocks are
+    /// The cache: `[blocks, block size, 1, 576]`, or `[blocks, block size, 1, 656, 644 or 584]` of an FP8 format, whose blocks are
     /// whole.
     pub kv_cache: TensorMut<'a>,
 }

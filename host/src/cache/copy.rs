@@ -30,7 +30,7 @@ pub struct CopyBlocks<'a> {
     /// Ids of the block to read and of the block to write: `[copies, 2] i32`. No block that is written is in another
     /// pair: copies have no order.
     pub pairs: TensorRef<'a>,
-    /// The cache: `[blocks, block size, h_k, 576]`, or `[blocks, block size, 1, 656 or 584]` of an FP8 format, whose blocks are
+    /// The cache: `[blocks, block size, h_k, 576]`, or `[blocks, block size, 1, 656, 644 or 584]` of an FP8 format, whose blocks are
     /// whole.
     pub kv_cache: TensorMut<'a>,
 }

@@ -22,7 +22,7 @@ use crate::tensor::{TensorMut, TensorRef};
 /// Cached tokens, from the first of each request on, and where they go. All tensors are on one device.
 #[derive(Debug)]
 pub struct GatherRows<'a> {
-    /// The cache: `[blocks, block size, 1, 576]`, or `[blocks, block size, 1, 656 or 584]` of an FP8 format, whose blocks are
+    /// The cache: `[blocks, block size, 1, 576]`, or `[blocks, block size, 1, 656, 644 or 584]` of an FP8 format, whose blocks are
     /// whole.
     pub kv_cache: TensorRef<'a>,
     /// Block ids of each request: `[batch, max_blocks] i32`.

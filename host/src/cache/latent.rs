@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::tensor::{TensorMut, TensorRef, byte_size};
 
 /// The memory of one layer's cached tokens on a device: `[blocks, block size, h_k, 576]` of bf16 or
-/// f16, or `[blocks, block size, 1, 656 or 584]` bytes of an FP8 format.
+/// f16, or `[blocks, block size, 1, 656, 644 or 584]` bytes of an FP8 format.
 ///
 /// Reads and writes are synchronous and know nothing of streams, as those of [`Buffer`].
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl LatentCache {
     }
 
     /// Writes the rows of the tokens `positions` of `sequence`: `rows [positions, h_k, 576]`, of an FP8
-    /// format `[positions, 656 or 584]` bytes, the scales of a token last in [`Fp8Format::Paged584`]. Tokens that lie
+    /// format `[positions, 656, 644 or 584]` bytes, a token's parts in the order in which a block has them. Tokens that lie
     /// side by side are written with one copy.
     ///
     /// # Errors
@@ -188,12 +188,14 @@ impl LatentCache {
         }
         let bytes = self.layout.bytes_per_token();
         let runs = sequence.runs(positions)?.into_iter();
-        if self.layout.format() == CacheFormat::Fp8(Fp8Format::Paged584) {
+        if let CacheFormat::Fp8(format @ (Fp8Format::Paged584 | Fp8Format::Planar644)) =
+            self.layout.format()
+        {
             let tokens = runs.flat_map(|(first, tokens)| {
                 let first = sequence.token_index(first);
                 first..first + tokens
             });
-            return Ok(tokens.flat_map(|token| self.paged_parts(token)).collect());
+            return Ok(tokens.flat_map(|token| self.parts(format, token)).collect());
         }
         let range = |(first, tokens)| {
             let start = sequence.token_index(first) * bytes;
@@ -202,16 +204,20 @@ impl LatentCache {
         Ok(runs.map(range).collect())
     }
 
-    /// The bytes of a token of [`Fp8Format::Paged584`]: elements, and scales.
-    fn paged_parts(&self, token: usize) -> [Range<usize>; 2] {
-        let (layout, block_size) = (Fp8Format::Paged584.layout(), self.layout.block_size());
-        let [stride, scale_stride] =
-            [layout.token_stride, layout.scale_stride].map(|bytes| bytes as usize);
-        let scales = layout.scales(block_size as u64) as usize;
+    /// The bytes of a token of a format whose tokens are not in one piece: elements, rope part if it is not among them, and
+    /// scales.
+    fn parts(&self, format: Fp8Format, token: usize) -> impl Iterator<Item = Range<usize>> {
+        let (layout, block_size) = (format.layout(), self.layout.block_size());
         let block = token / block_size * self.layout.bytes_per_block();
-        let elements = block + token % block_size * stride;
-        let scales = block + scales + token % block_size * scale_stride;
-        [elements..elements + stride, scales..scales + scale_stride]
+        let part = move |first: u64, stride: u32| {
+            let start = block + first as usize + token % block_size * stride as usize;
+            start..start + stride as usize
+        };
+        let tokens = block_size as u64;
+        let rope =
+            layout.rope_in_token.is_none().then(|| part(layout.rope(tokens), layout.rope_stride));
+        let scales = part(layout.scales(tokens), layout.scale_stride);
+        [Some(part(0, layout.token_stride)), rope, Some(scales)].into_iter().flatten()
     }
 }
 

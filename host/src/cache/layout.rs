@@ -34,7 +34,7 @@ pub enum CacheFormat {
 }
 
 impl CacheFormat {
-    /// The format of a cache `[blocks, block size, h_k, 576]` of bf16 or f16, or `[blocks, block size, 1, 656 or 584]` of
+    /// The format of a cache `[blocks, block size, h_k, 576]` of bf16 or f16, or `[blocks, block size, 1, 656, 644 or 584]` of
     /// u8.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl CacheFormat {
 }
 
 /// Layout of the cache of one layer: `[blocks, block size, h_k, 576]` of bf16 or f16, or the bytes of an FP8 format,
-/// `[blocks, block size, 1, 656 or 584]`; contiguous.
+/// `[blocks, block size, 1, 656, 644 or 584]`; contiguous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheLayout {
     format: CacheFormat,
@@ -115,8 +115,8 @@ impl CacheLayout {
     /// Blocks of `block_size` tokens of a model with one KV head, in an FP8 format.
     ///
     /// [`append`](super::append()), [`gather`](super::gather()) and [`copy_blocks`](super::copy_blocks()) take such a
-    /// cache; [`decode`](crate::decode()) takes [`Fp8Format::Token656`], and
-    /// [`sparse_decode`](crate::sparse_decode()) both.
+    /// cache; [`decode`](crate::decode()) takes [`Fp8Format::Token656`] and [`Fp8Format::Planar644`], and
+    /// [`sparse_decode`](crate::sparse_decode()) all but the latter.
     ///
     /// # Errors
     /// [`Error::UnsupportedBlockSize`] if `block_size` is none of [`BLOCK_SIZES`].
@@ -157,7 +157,7 @@ impl CacheLayout {
         self.h_k as usize * self.format.width()
     }
 
-    /// Bytes of a token; of [`Fp8Format::Paged584`] all its parts together.
+    /// Bytes of a token, all its parts together.
     #[must_use]
     pub const fn bytes_per_token(&self) -> usize {
         self.elements_per_token() * self.dtype().size()

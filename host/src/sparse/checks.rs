@@ -70,9 +70,14 @@ pub(super) fn check(
     check::range("h_q", h_q as i128, 1, MOST)?;
 
     let format = check_selection(here, &MAIN, selection, tokens, d_qk)?;
+    let mut formats = [format; 2];
     if let Some(extra) = extra {
-        let other = check_selection(here, &EXTRA, extra, tokens, d_qk)?;
-        check::dtype(EXTRA.kv_cache, other.dtype(), format.dtype())?;
+        formats[1] = check_selection(here, &EXTRA, extra, tokens, d_qk)?;
+        check::dtype(EXTRA.kv_cache, formats[1].dtype(), format.dtype())?;
+    }
+    if formats.contains(&CacheFormat::Fp8(Fp8Format::Planar644)) {
+        let operation = "sparse attention over an FP8 cache of 644 bytes a token";
+        return Err(Error::NoKernel { operation, device: device.name().to_owned() });
     }
     let topk = |selection: &Selection<'_>| selection.indices.shape()[1];
     let (topk, extra_topk) = (topk(selection), extra.as_ref().map_or(0, topk));

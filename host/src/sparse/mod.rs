@@ -85,7 +85,8 @@ pub struct SparseAttention<'a> {
 /// - [`DTypeMismatch`](crate::Error::DTypeMismatch), [`RankMismatch`](crate::Error::RankMismatch),
 ///   [`ShapeMismatch`](crate::Error::ShapeMismatch) if a tensor is not what its field says, or is not of the plan;
 ///   [`UnsupportedQueryWidth`](crate::Error::UnsupportedQueryWidth).
-/// - [`UnknownFormat`](crate::Error::UnknownFormat) if a cache is of bytes, and a token has neither 656 nor 584.
+/// - [`UnknownFormat`](crate::Error::UnknownFormat) if a cache is of bytes, and a token has none of 656, 644 and 584.
+/// - [`NoKernel`](crate::Error::NoKernel) over an FP8 cache of 644 bytes a token.
 /// - [`OutOfRange`](crate::Error::OutOfRange) if there are more tokens, heads or indices than kernels can count.
 /// - [`Misaligned`](crate::Error::Misaligned), [`MisalignedStride`](crate::Error::MisalignedStride),
 ///   [`StrideMismatch`](crate::Error::StrideMismatch), [`OutOfRange`](crate::Error::OutOfRange) if the device cannot follow

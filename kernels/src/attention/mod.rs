@@ -5,6 +5,7 @@ pub mod epilogue;
 pub mod limits;
 pub mod quad;
 pub mod rows;
+pub mod scaled;
 pub mod sink;
 pub mod softcap;
 pub mod softmax;

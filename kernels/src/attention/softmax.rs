@@ -24,13 +24,15 @@ const RAISE: f32 = 7.0;
 
 /// State of the two rows that a thread holds.
 pub struct OnlineSoftmax {
-    /// What probabilities are relative to, in powers of two: at most [`SLACK`] and `raise` below the largest scaled
-    /// score so far, and the same in the four threads that share a row.
-    reference: [f32; 2],
+    /// What probabilities are relative to, in powers of two: at most `slack` below the largest scaled score so far, and the
+    /// same in the four threads that share a row.
+    pub(super) reference: [f32; 2],
     /// How far the reference is below the score that it moves to.
     raise: f32,
+    /// How far a score may exceed the reference before the reference moves.
+    slack: f32,
     /// Sum of probabilities so far, over this thread's columns alone.
-    sum: [f32; 2],
+    pub(super) sum: [f32; 2],
     /// Largest scaled score so far, over this thread's columns alone, in powers of two, if that is wanted.
     maximum: Option<[f32; 2]>,
 }
@@ -52,6 +54,7 @@ impl OnlineSoftmax {
         Self {
             reference: [NO_REFERENCE; 2],
             raise: 0.0,
+            slack: SLACK,
             sum: [0.0; 2],
             maximum: wants_maxima.then_some([f32::NEG_INFINITY; 2]),
         }
@@ -60,7 +63,13 @@ impl OnlineSoftmax {
     /// The same, for probabilities that are rounded to f16.
     #[inline(always)]
     pub fn for_f16(wants_maxima: bool) -> Self {
-        Self { raise: RAISE, ..Self::new(wants_maxima) }
+        Self { raise: RAISE, slack: RAISE + SLACK, ..Self::new(wants_maxima) }
+    }
+
+    /// The same, for probabilities that become e4m3 and are `raise` when their reference moves, in powers of two.
+    #[inline(always)]
+    pub(super) fn for_e4m3(raise: f32) -> Self {
+        Self { raise, ..Self::new(false) }
     }
 
     /// Turns `scores`, each row of which `scales_log2` brings to powers of two, into probabilities and returns the factors
@@ -85,19 +94,18 @@ impl OnlineSoftmax {
     }
 
     /// Moves the references of the rows whose largest scaled score is too far above them, of which this thread has seen
-    /// `largest`; the factors that bring earlier results to them. Mostly there is nothing to do, and one vote tells:
-    /// the threads of a row agree on its maximum only where the reference moves.
+    /// `largest`; the factors that bring earlier results to them. Mostly there is nothing to do, and
+    /// one vote tells: the threads of a row agree on its maximum only where the reference moves.
     #[inline(always)]
-    fn follow(&mut self, largest: [f32; 2]) -> [f32; 2] {
-        let slack = self.raise + SLACK;
-        let exceeds = |r: usize| largest[r] > self.reference[r] + slack;
+    pub(super) fn follow(&mut self, largest: [f32; 2]) -> [f32; 2] {
+        let exceeds = |r: usize| largest[r] > self.reference[r] + self.slack;
         if !warp::any(exceeds(0) || exceeds(1)) {
             return [1.0; 2];
         }
         let mut factors = [0.0; 2];
         seq!(R in 0..2 {
             let maximum = quad_max(largest[R]);
-            let moves = maximum > self.reference[R] + slack;
+            let moves = maximum > self.reference[R] + self.slack;
             let reference = if moves { maximum - self.raise } else { self.reference[R] };
             factors[R] = math::exp2(self.reference[R] - reference);
             self.reference[R] = reference;
@@ -187,7 +195,7 @@ pub fn scale_rows(o: &mut Acc256, factor: [f32; 2]) {
 /// Largest score of each row among this thread's columns: four chains of comparisons a row, for a single one
 /// of 16 would take the latency of each.
 #[inline(always)]
-fn row_maxima(scores: &Acc64) -> [f32; 2] {
+pub(super) fn row_maxima(scores: &Acc64) -> [f32; 2] {
     let mut largest = [
         [scores[0], scores[1], scores[4], scores[5]],
         [scores[2], scores[3], scores[6], scores[7]],

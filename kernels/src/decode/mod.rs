@@ -1,12 +1,13 @@
 //! Decode attention: few query tokens per request, against everything the request has cached.
 //!
 //! `schedule` divides the cached tokens among CTAs, `walk` follows it on the device; `dense` computes each
-//! piece, `dense_fp8` does so over a cache in FP8, `sparse` over tokens that lists name, `sparse_fp8` both; `merge` brings the pieces of requests together that were split, at the end of the same kernel.
+//! piece, `dense_fp8` does so over a cache in FP8, `fp8_math` with multiplies in FP8, `sparse` over tokens that lists name, `sparse_fp8` both; `merge` brings the pieces of requests together that were split, at the end of the same kernel.
 
 use crate::abi::Rows;
 
 pub mod dense;
 pub mod dense_fp8;
+pub mod fp8_math;
 pub mod merge;
 pub mod pair;
 pub mod schedule;

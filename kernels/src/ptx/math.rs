@@ -131,6 +131,22 @@ pub fn unpack_f16(packed: u32) -> [f32; 2] {
     [low, high]
 }
 
+/// `prmt.b32`: four of the eight bytes of `low` and `high`, named by the four lower hex digits of `selector`, the first in
+/// bits 0–7. A digit is below 8.
+#[inline(always)]
+pub fn permute(low: u32, high: u32, selector: u32) -> u32 {
+    let bytes;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!(
+            "prmt.b32 {}, {}, {}, {};",
+            out(reg32) bytes, in(reg32) low, in(reg32) high, in(reg32) selector,
+            options(pure, nomem, nostack)
+        )
+    };
+    bytes
+}
+
 /// `cvt.rn.satfinite.e4m3x2.f32`, twice: four floats rounded to e4m3, the first in bits 0–7; too large becomes ±448.
 #[inline(always)]
 pub fn pack_e4m3([a, b, c, d]: [f32; 4]) -> u32 {

@@ -1,6 +1,28 @@
-//! Warp-wide matrix stores. PTX ISA: Warp Level Matrix Instructions, `stmatrix`.
+//! Warp-wide matrix loads and stores. PTX ISA: Warp Level Matrix Instructions, `ldmatrix`, `stmatrix`.
 
 use core::arch::asm;
+
+/// `ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16`: four 8 × 8 matrices of 16-bit elements, each transposed.
+///
+/// Lane `l` gives the address of row `l % 8` of matrix `l / 8`; register `i` of lane `l` receives elements `l / 4` of rows
+/// `2 (l % 4)` and `2 (l % 4) + 1` of matrix `i`.
+///
+/// # Safety
+/// - All lanes are converged.
+/// - Each address is 16-byte aligned, and 16 bytes from it are inside the CTA's shared memory.
+#[inline(always)]
+pub unsafe fn load_x4_transposed(address: u32) -> [u32; 4] {
+    let (a, b, c, d);
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {{{}, {}, {}, {}}}, [{}];",
+            out(reg32) a, out(reg32) b, out(reg32) c, out(reg32) d, in(reg32) address,
+            options(readonly, nostack)
+        )
+    };
+    [a, b, c, d]
+}
 
 /// `stmatrix.sync.aligned.m8n8.x4.shared.b16`: four 8 × 8 matrices of 16-bit elements.
 ///

@@ -25,3 +25,4 @@ pub mod special;
 pub mod tma;
 pub mod warp;
 pub mod wgmma;
+pub mod wgmma_fp8;

@@ -5,6 +5,7 @@
 //! with.
 
 use core::arch::asm;
+use seq_macro::seq;
 
 unsafe extern "C" {
     #[link_name = "llvm.nvvm.setmaxnreg.dec.sync.aligned.u32"]
@@ -63,4 +64,19 @@ pub fn demand(finite: f32) {
 pub fn settle(values: &mut [f32; 2]) {
     // SAFETY: an empty template.
     unsafe { asm!("// {0} {1}", inout(reg32) values[0], inout(reg32) values[1], options(nostack)) };
+}
+
+/// [`settle`], of the values from `32 · C` on of an accumulator of 256 columns.
+#[inline(always)]
+pub fn settle_columns<const C: usize>(values: &mut [f32; 128]) {
+    seq!(N in 0..32 {
+        // SAFETY: an empty template.
+        unsafe {
+            asm!(
+                #(concat!("// {d", N, "}"),)*
+                #(d~N = inout(reg32) values[32 * C + N],)*
+                options(nostack)
+            )
+        };
+    });
 }

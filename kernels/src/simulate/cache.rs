@@ -191,7 +191,7 @@ type Entry<P> = (&'static Kernel, fn(&P));
 fn append_kernel(element: ElementType, format: CacheFormat) -> Entry<AppendParams> {
     use CacheFormat::{Elements, Fp8};
     use ElementType::{Bf16, F16};
-    use Fp8Format::{Paged584, Token656};
+    use Fp8Format::{Paged584, Planar644, Token656};
     match (format, element) {
         (Elements, Bf16) => (&launch::APPEND_BF16, entry::append_bf16),
         (Elements, F16) => (&launch::APPEND_F16, entry::append_f16),
@@ -199,19 +199,23 @@ fn append_kernel(element: ElementType, format: CacheFormat) -> Entry<AppendParam
         (Fp8(Token656), F16) => (&launch::APPEND_FP8_656_F16, entry::append_fp8_656_f16),
         (Fp8(Paged584), Bf16) => (&launch::APPEND_FP8_584_BF16, entry::append_fp8_584_bf16),
         (Fp8(Paged584), F16) => (&launch::APPEND_FP8_584_F16, entry::append_fp8_584_f16),
+        (Fp8(Planar644), Bf16) => (&launch::APPEND_FP8_644_BF16, entry::append_fp8_644_bf16),
+        (Fp8(Planar644), F16) => (&launch::APPEND_FP8_644_F16, entry::append_fp8_644_f16),
     }
 }
 
 fn gather_kernel(element: ElementType, format: CacheFormat) -> Entry<GatherParams> {
     use CacheFormat::{Elements, Fp8};
     use ElementType::{Bf16, F16};
-    use Fp8Format::{Paged584, Token656};
+    use Fp8Format::{Paged584, Planar644, Token656};
     match (format, element) {
         (Elements, _) => (&launch::GATHER, entry::gather),
         (Fp8(Token656), Bf16) => (&launch::GATHER_FP8_656_BF16, entry::gather_fp8_656_bf16),
         (Fp8(Token656), F16) => (&launch::GATHER_FP8_656_F16, entry::gather_fp8_656_f16),
         (Fp8(Paged584), Bf16) => (&launch::GATHER_FP8_584_BF16, entry::gather_fp8_584_bf16),
         (Fp8(Paged584), F16) => (&launch::GATHER_FP8_584_F16, entry::gather_fp8_584_f16),
+        (Fp8(Planar644), Bf16) => (&launch::GATHER_FP8_644_BF16, entry::gather_fp8_644_bf16),
+        (Fp8(Planar644), F16) => (&launch::GATHER_FP8_644_F16, entry::gather_fp8_644_f16),
     }
 }
 

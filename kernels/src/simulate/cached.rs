@@ -5,9 +5,10 @@ use std::vec::Vec;
 
 use oxmla_simt::{Memory, Swizzle, TensorMap};
 
-use crate::cache::fp8::Fp8Format;
+use crate::cache::fp8::{Format, Fp8Format, Planar644};
 use crate::decode::dense::config::{D_QK, D_ROPE, TILE};
 use crate::decode::dense_fp8::config as fp8;
+use crate::decode::fp8_math::config as fp8_math;
 
 /// The cached tokens of a decode step, contiguous.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +17,8 @@ pub enum CachedTokens<'a> {
     Elements(&'a [u16]),
     /// `[blocks, block size, 656]` bytes of [`Fp8Format::Token656`]: one KV head, and bf16 queries.
     Token656(&'a [u8]),
+    /// `[blocks, block size, 644]` bytes of [`Fp8Format::Planar644`], whose kernels multiply in FP8: one KV head.
+    Planar644(&'a [u8]),
 }
 
 /// A part of every token, as TMA copies it.
@@ -34,7 +37,7 @@ impl CachedTokens<'_> {
     pub(super) const fn len(&self) -> usize {
         match self {
             Self::Elements(elements) => elements.len(),
-            Self::Token656(bytes) => bytes.len(),
+            Self::Token656(bytes) | Self::Planar644(bytes) => bytes.len(),
         }
     }
 
@@ -43,6 +46,7 @@ impl CachedTokens<'_> {
         match self {
             Self::Elements(_) => (block_size * h_k) as usize * D_QK as usize,
             Self::Token656(_) => Fp8Format::Token656.bytes_per_block(block_size) as usize,
+            Self::Planar644(_) => Fp8Format::Planar644.bytes_per_block(block_size) as usize,
         }
     }
 
@@ -53,7 +57,7 @@ impl CachedTokens<'_> {
     {
         match self {
             Self::Elements(elements) => memory.read_only(elements),
-            Self::Token656(bytes) => memory.read_only(bytes),
+            Self::Token656(bytes) | Self::Planar644(bytes) => memory.read_only(bytes),
         };
     }
 
@@ -92,8 +96,37 @@ impl CachedTokens<'_> {
                 let parts = [codes, scales, rope];
                 parts.iter().map(|part| part.map(token, [block_size, 1], blocks)).collect()
             }
+            Self::Planar644(bytes) => planes(bytes.as_ptr() as u64, block_size, blocks),
         }
     }
+}
+
+/// The maps of codes, rope parts and scales of [`Fp8Format::Planar644`], as `decode::fp8_math::config` describes them.
+fn planes(first: u64, block_size: u32, blocks: u64) -> Vec<TensorMap> {
+    let layout = Planar644::LAYOUT;
+    let [tokens, block] =
+        [block_size, Fp8Format::Planar644.bytes_per_block(block_size)].map(u64::from);
+    let plane = |offset: u64, element_bytes: u32, row: u32, width: u32, swizzle| TensorMap {
+        address: first + offset,
+        element_bytes,
+        dimensions: vec![row.into(), tokens, 1, blocks],
+        strides: vec![u64::from(row * element_bytes), block, block],
+        tile: vec![width, block_size.min(TILE), 1, 1],
+        element_strides: vec![1; 4],
+        swizzle,
+    };
+    let codes = plane(0, 1, layout.latent, fp8_math::TILE_CODES, Swizzle::B128);
+    let rope = plane(layout.rope(tokens), 2, D_ROPE, D_ROPE, Swizzle::B128);
+    let scales = TensorMap {
+        address: first + layout.scales(tokens),
+        element_bytes: 4,
+        dimensions: vec![tokens, 1, 1, blocks],
+        strides: vec![block; 3],
+        tile: vec![block_size.min(TILE), 1, 1, 1],
+        element_strides: vec![1; 4],
+        swizzle: Swizzle::None,
+    };
+    vec![codes, rope, scales]
 }
 
 impl Part {

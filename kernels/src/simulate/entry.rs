@@ -2,17 +2,18 @@
 //!
 //! Geometry comes from [`crate::launch`], as on the device. Tensor maps are addresses that
 //! `oxmla_simt::Memory::tensor_map` gave out, of the maps that [`crate::decode::dense::config`],
-//! [`crate::decode::dense_fp8::config`], [`crate::decode::sparse::config`] and [`crate::gemm::config`] describe.
+//! [`crate::decode::dense_fp8::config`], [`crate::decode::fp8_math::config`], [`crate::decode::sparse::config`] and [`crate::gemm::config`] describe.
 
 use crate::abi::DenseDecodeParams;
 use crate::attention::limits::{Limited, Plain};
 use crate::cache::abi::{AppendParams, CopyBlocksParams, GatherParams};
-use crate::cache::fp8::{self, Paged584, Token656};
+use crate::cache::fp8::{self, Paged584, Planar644, Token656};
 use crate::cache::{append, copy, gather as rows};
 use crate::decode::dense_fp8::Codes;
+use crate::decode::fp8_math::Planes;
 use crate::decode::sparse::abi::SparseParams;
 use crate::decode::sparse::{Decode, Prefill};
-use crate::decode::{dense, dense_fp8, pair, sparse, sparse_fp8};
+use crate::decode::{dense, dense_fp8, fp8_math, pair, sparse, sparse_fp8};
 use crate::gemm::abi::GemmParams;
 use crate::gemm::{self, Maps, N64, N128, N256, Pair192, Pair256};
 use crate::norm;
@@ -62,6 +63,38 @@ pub fn dense_fp8_decode_limited_f16(q: u64, kv: [u64; 3], params: &DenseDecodePa
     let kv = Codes { codes, scales, rope };
     // SAFETY: the machine checks every access.
     unsafe { dense_fp8::run::<F16, Limited>(TensorMapAddress(q), kv, params) }
+}
+
+/// `fp8_math_decode_bf16`, with the maps of codes, rope parts and scales. Grid (tiles, parts).
+pub fn fp8_math_decode_bf16(q: u64, kv: [u64; 3], params: &DenseDecodeParams) {
+    let [codes, rope, scales] = kv.map(TensorMapAddress);
+    let kv = Planes { codes, rope, scales };
+    // SAFETY: the machine checks every access.
+    unsafe { fp8_math::run::<Bf16, Plain>(TensorMapAddress(q), kv, params) }
+}
+
+/// `fp8_math_decode_f16`, with the maps of codes, rope parts and scales. Grid (tiles, parts).
+pub fn fp8_math_decode_f16(q: u64, kv: [u64; 3], params: &DenseDecodeParams) {
+    let [codes, rope, scales] = kv.map(TensorMapAddress);
+    let kv = Planes { codes, rope, scales };
+    // SAFETY: the machine checks every access.
+    unsafe { fp8_math::run::<F16, Plain>(TensorMapAddress(q), kv, params) }
+}
+
+/// `fp8_math_decode_limited_bf16`, with the maps of codes, rope parts and scales. Grid (tiles, parts).
+pub fn fp8_math_decode_limited_bf16(q: u64, kv: [u64; 3], params: &DenseDecodeParams) {
+    let [codes, rope, scales] = kv.map(TensorMapAddress);
+    let kv = Planes { codes, rope, scales };
+    // SAFETY: the machine checks every access.
+    unsafe { fp8_math::run::<Bf16, Limited>(TensorMapAddress(q), kv, params) }
+}
+
+/// `fp8_math_decode_limited_f16`, with the maps of codes, rope parts and scales. Grid (tiles, parts).
+pub fn fp8_math_decode_limited_f16(q: u64, kv: [u64; 3], params: &DenseDecodeParams) {
+    let [codes, rope, scales] = kv.map(TensorMapAddress);
+    let kv = Planes { codes, rope, scales };
+    // SAFETY: the machine checks every access.
+    unsafe { fp8_math::run::<F16, Limited>(TensorMapAddress(q), kv, params) }
 }
 
 /// `pair_decode_bf16`. Grid (tiles, parts), an even number of tiles for each list of rows.
@@ -206,6 +239,30 @@ pub fn gather_fp8_584_bf16(params: &GatherParams) {
 pub fn gather_fp8_584_f16(params: &GatherParams) {
     // SAFETY: the machine checks every access.
     unsafe { fp8::gather::run::<F16, Paged584>(params) }
+}
+
+/// `append_fp8_644_bf16`. Grid (`cache::ctas(rows)`).
+pub fn append_fp8_644_bf16(params: &AppendParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { fp8::append::run::<Bf16, Planar644>(params) }
+}
+
+/// `append_fp8_644_f16`. Grid (`cache::ctas(rows)`).
+pub fn append_fp8_644_f16(params: &AppendParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { fp8::append::run::<F16, Planar644>(params) }
+}
+
+/// `gather_fp8_644_bf16`. Grid (`cache::ctas(rows)`).
+pub fn gather_fp8_644_bf16(params: &GatherParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { fp8::gather::run::<Bf16, Planar644>(params) }
+}
+
+/// `gather_fp8_644_f16`. Grid (`cache::ctas(rows)`).
+pub fn gather_fp8_644_f16(params: &GatherParams) {
+    // SAFETY: the machine checks every access.
+    unsafe { fp8::gather::run::<F16, Planar644>(params) }
 }
 
 /// `norm_bf16`. Grid (`norm::ctas(rows)`).

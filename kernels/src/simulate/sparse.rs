@@ -18,7 +18,7 @@ use crate::launch::{self, Kernel};
 pub enum SparseCache<'a> {
     /// bf16 by its bits.
     Elements(&'a [u16]),
-    /// Bytes of an FP8 format.
+    /// Bytes of an FP8 format other than [`Fp8Format::Planar644`].
     Fp8(Fp8Format, &'a [u8]),
 }
 
@@ -158,7 +158,8 @@ impl SparseStep<'_> {
             (&self.work, self.list.cache)
         {
             return match format {
-                Fp8Format::Token656 => {
+                // `check` has refused the third format.
+                Fp8Format::Token656 | Fp8Format::Planar644 => {
                     (launch::SPARSE_FP8_656_DECODE_BF16, entry::sparse_fp8_656_decode_bf16)
                 }
                 Fp8Format::Paged584 => {
@@ -195,6 +196,9 @@ impl SparseStep<'_> {
         let is_fp8 = |list: &Listed| matches!(list.cache, SparseCache::Fp8(..));
         let fp8 =
             [Some(&self.list), extra].into_iter().flatten().filter(|list| is_fp8(list)).count();
+        let is_planar =
+            |list: &&Listed| matches!(list.cache, SparseCache::Fp8(Fp8Format::Planar644, _));
+        let planar = [Some(&self.list), extra].into_iter().flatten().filter(is_planar).count();
         let caches = match self.work {
             SparseWork::Decode { .. } => 1 + usize::from(extra.is_some()),
             SparseWork::Prefill { .. } => 0,
@@ -205,6 +209,7 @@ impl SparseStep<'_> {
             ("d_qk", self.list.cache.d_qk(d_qk), d_qk),
             ("extra d_qk", extra.map_or(d_qk, |extra| extra.cache.d_qk(d_qk)), d_qk),
             ("FP8 caches", if is_fp8(&self.list) { caches } else { 0 }, fp8),
+            ("caches of Planar644", 0, planar),
             ("parts", parts.max(1) as usize, parts as usize),
             ("q", rows * d_qk, self.q.len()),
             ("out", rows * config::D_LATENT as usize, self.out.len()),
@@ -228,7 +233,7 @@ impl SparseCache<'_> {
     fn d_qk(&self, wanted: usize) -> usize {
         match self {
             Self::Elements(_) if wanted == 512 => 512,
-            Self::Elements(_) | Self::Fp8(Fp8Format::Token656, _) => 576,
+            Self::Elements(_) | Self::Fp8(Fp8Format::Token656 | Fp8Format::Planar644, _) => 576,
             Self::Fp8(Fp8Format::Paged584, _) => 512,
         }
     }

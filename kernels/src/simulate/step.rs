@@ -13,6 +13,7 @@ use super::entry;
 use crate::abi::{Cut, DenseDecodeParams, Paging, Reach, Rows};
 use crate::decode::Variant;
 use crate::decode::dense::config;
+use crate::decode::fp8_math::config as fp8_math;
 use crate::decode::pair::config as pair;
 use crate::decode::schedule::Schedule;
 use crate::launch::{self, Kernel};
@@ -197,6 +198,23 @@ impl DenseDecode<'_> {
 
     /// Its geometry, its entry point, and what no operand of its multiplies may leave.
     fn kernel(&self) -> (Kernel, EntryPoint, Vec<Range<u32>>) {
+        if let CachedTokens::Planar644(_) = self.kv_cache {
+            let (kernel, run): (Kernel, Fp8Entry) = match (self.element, self.is_limited()) {
+                (ElementType::Bf16, false) => {
+                    (launch::FP8_MATH_DECODE_BF16, entry::fp8_math_decode_bf16)
+                }
+                (ElementType::F16, false) => {
+                    (launch::FP8_MATH_DECODE_F16, entry::fp8_math_decode_f16)
+                }
+                (ElementType::Bf16, true) => {
+                    (launch::FP8_MATH_DECODE_LIMITED_BF16, entry::fp8_math_decode_limited_bf16)
+                }
+                (ElementType::F16, true) => {
+                    (launch::FP8_MATH_DECODE_LIMITED_F16, entry::fp8_math_decode_limited_f16)
+                }
+            };
+            return (kernel, EntryPoint::Fp8(run), fp8_math_buffers());
+        }
         if let CachedTokens::Token656(_) = self.kv_cache {
             let (kernel, run): (Kernel, Fp8Entry) = match (self.element, self.is_limited()) {
                 (ElementType::Bf16, false) => {
@@ -258,7 +276,7 @@ impl DenseDecode<'_> {
         let (batch, d_qk) = (self.lengths.len(), config::D_QK as usize);
         let rows = batch * s_q * h_q;
         let block = self.kv_cache.block_len(self.block_size, self.h_k);
-        let fp8 = matches!(self.kv_cache, CachedTokens::Token656(_));
+        let fp8 = !matches!(self.kv_cache, CachedTokens::Elements(_));
         let whole = |n: usize, of: usize| n.checked_rem(of).map_or(0, |rest| n - rest);
         let expectations = [
             ("s_q", s_q.max(1), s_q),
@@ -315,6 +333,17 @@ pub(super) fn dense_buffers() -> Vec<Range<u32>> {
     let stages = (0..config::STAGES).map(|i| config::K + i * config::BLOCK_BYTES);
     let blocks = iter::once(config::Q).chain(stages).map(|at| at..at + config::BLOCK_BYTES);
     blocks.chain(iter::once(config::P..config::P + TILE_BYTES)).collect()
+}
+
+/// Q; codes and rope tile of each stage of K, and the halves of its V.
+fn fp8_math_buffers() -> Vec<Range<u32>> {
+    let stages = (0..config::STAGES).map(|i| config::K + i * config::BLOCK_BYTES);
+    let stages = stages.flat_map(|at| {
+        let v = at + fp8_math::V_TILE * TILE_BYTES;
+        let end = v + 2 * fp8_math::V_HALF_BYTES;
+        [at..v, v..v + fp8_math::V_HALF_BYTES, v + fp8_math::V_HALF_BYTES..end]
+    });
+    iter::once(config::Q..config::Q + config::BLOCK_BYTES).chain(stages).collect()
 }
 
 /// Each tile of Q and of what only scores need, each stage of V.

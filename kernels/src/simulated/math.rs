@@ -2,7 +2,7 @@
 
 use oxmla_simt::math;
 pub use oxmla_simt::math::{exp2, fma, log2, max, pack_bf16, pack_f16, recip};
-pub use oxmla_simt::math::{multiply_bf16x2, multiply_f16x2, rsqrt, tanh, unpack_f16};
+pub use oxmla_simt::math::{multiply_bf16x2, multiply_f16x2, permute, rsqrt, tanh, unpack_f16};
 
 #[track_caller]
 pub fn pack_e4m3([a, b, c, d]: [f32; 4]) -> u32 {

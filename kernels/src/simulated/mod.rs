@@ -17,3 +17,4 @@ pub mod special;
 pub mod tma;
 pub mod warp;
 pub mod wgmma;
+pub mod wgmma_fp8;

@@ -23,6 +23,17 @@ pub const fn chunk_offset(row: u32, chunk: u32) -> u32 {
     row * ROW_BYTES + (chunk ^ (row % 8)) * CHUNK_BYTES
 }
 
+/// Bytes of a row of a narrow tile: 64 8-bit elements.
+pub const NARROW_ROW_BYTES: u32 = 64;
+/// Rows after which the pattern of a narrow tile repeats, and its alignment.
+pub const NARROW_ATOM_BYTES: u32 = 8 * NARROW_ROW_BYTES;
+
+/// The same in a narrow tile, with the 64-byte swizzle: chunk `c` of row `r` lies where chunk `c XOR (r / 2 mod 4)` would.
+#[must_use]
+pub const fn narrow_chunk_offset(row: u32, chunk: u32) -> u32 {
+    row * NARROW_ROW_BYTES + (chunk ^ (row / 2 % 4)) * CHUNK_BYTES
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,6 +47,18 @@ mod tests {
                 assert!(!seen[place]);
                 seen[place] = true;
             }
+        }
+    }
+
+    /// `wgmma` reads eight rows of one chunk of a narrow tile at a time.
+    #[test]
+    fn eight_rows_of_a_narrow_chunk_hit_every_bank_once() {
+        for chunk in 0..NARROW_ROW_BYTES / CHUNK_BYTES {
+            let mut places = [0; 8];
+            for row in 0..8 {
+                places[(narrow_chunk_offset(row, chunk) / CHUNK_BYTES) as usize % 8] += 1;
+            }
+            assert_eq!(places, [1; 8]);
         }
     }
 

@@ -5,7 +5,7 @@ use oxmla_kernels::simulate::{AppendRows, CacheFormat, ElementType, GatherRows};
 
 use crate::problem::{Aligned, random_bits};
 
-const FORMATS: [Fp8Format; 2] = [Fp8Format::Token656, Fp8Format::Paged584];
+const FORMATS: [Fp8Format; 3] = [Fp8Format::Token656, Fp8Format::Paged584, Fp8Format::Planar644];
 const BLOCKS: usize = 3;
 const ROWS: u32 = 5;
 

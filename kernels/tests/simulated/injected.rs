@@ -51,6 +51,19 @@ fn every_bug_of_the_kernel_over_fp8_is_found() {
     check(&problems, &[(Change::DropRegisterFence, "dense/left.rs", 1)]);
 }
 
+#[test]
+fn every_bug_of_the_kernel_with_fp8_math_is_found() {
+    let shape = |lengths, parts| Shape { lengths, s_q: 1, h_q: 16, h_k: 1, parts, causal: false };
+    let problems = [
+        Problem::planar(64, shape(vec![30, 150, 500, 64, 20], 2), ElementType::Bf16, 3),
+        Problem::planar(64, shape(vec![380], 6), ElementType::F16, 3),
+        Problem::planar(32, shape(vec![30, 150, 81], 2), ElementType::Bf16, 3),
+        Problem::planar(64, shape(vec![150, 300], 1), ElementType::Bf16, 3).within(100),
+    ];
+    // Scores go on in bf16 with accumulators that nothing has touched.
+    check(&problems, &[(Change::DropRegisterFence, "fp8_math/left.rs", 1)]);
+}
+
 fn problem(variant: Variant, lengths: Vec<i32>, h_q: usize, parts: u32) -> Problem {
     paged(variant, 64, lengths, h_q, parts)
 }

@@ -1,6 +1,7 @@
 //! The dense decode kernel, run thread by thread in the SIMT machine and compared with f64.
 
 mod fp8;
+mod fp8_math;
 mod injected;
 mod paged;
 mod pair;

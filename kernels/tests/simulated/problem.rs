@@ -1,5 +1,9 @@
 //! A decode step in host memory, what the kernels make of it in the SIMT machine, and what is right.
 
+mod planar;
+
+use std::ops::Range;
+
 use half::{bf16, f16};
 use oxmla_kernels::abi::{Cut, Reach};
 use oxmla_kernels::cache::fp8::Fp8Format;
@@ -29,7 +33,7 @@ pub struct Problem {
     /// `[blocks, block size, h_k, 576]`.
     cache: Tensor,
     /// The cache that `cache` was dequantised from.
-    codes: Option<Vec<u8>>,
+    fp8: Option<(Fp8Format, Vec<u8>)>,
     table: Vec<i32>,
     block_size: usize,
     blocks_per_request: usize,
@@ -141,7 +145,7 @@ impl Problem {
             element,
             q,
             cache,
-            codes: None,
+            fp8: None,
             table,
             block_size,
             blocks_per_request,
@@ -164,9 +168,10 @@ impl Problem {
                 let at = self.row(request, position) * row;
                 self.cache.bits[at..at + row].fill(0x7fff);
                 self.cache.values[at..at + row].fill(f64::NAN);
-                if let Some(codes) = &mut self.codes {
-                    let bytes = Fp8Format::Token656.bytes_per_token() as usize;
-                    codes[at / D_QK * bytes..][..bytes].fill(0xff);
+                if let Some((format, bytes)) = &mut self.fp8 {
+                    for part in parts(*format, block_size, at / D_QK) {
+                        bytes[part].fill(0xff);
+                    }
                 }
             }
             self.table[first..first + hidden / block_size].fill(i32::MAX);
@@ -229,7 +234,7 @@ impl Problem {
                 }
             }
         }
-        problem.codes = Some(codes);
+        problem.fp8 = Some((Fp8Format::Token656, codes));
         problem
     }
 
@@ -237,12 +242,12 @@ impl Problem {
     pub fn dequantised(&self) -> Self {
         let (shape, table) = (self.shape.clone(), self.table.clone());
         let (q, cache) = (self.q.clone(), self.cache.clone());
-        Self { shape, q, cache, codes: None, table, ..*self }
+        Self { shape, q, cache, fp8: None, table, ..*self }
     }
 
     /// Whether the cache is in FP8.
     pub fn is_fp8(&self) -> bool {
-        self.codes.is_some()
+        self.fp8.is_some()
     }
 
     /// Runs the kernel.
@@ -265,8 +270,9 @@ impl Problem {
             block_size: self.block_size as u32,
             block_table: &self.table,
             q: &self.q.bits,
-            kv_cache: match &self.codes {
-                Some(codes) => CachedTokens::Token656(codes),
+            kv_cache: match &self.fp8 {
+                Some((Fp8Format::Planar644, bytes)) => CachedTokens::Planar644(bytes),
+                Some((_, bytes)) => CachedTokens::Token656(bytes),
                 None => CachedTokens::Elements(&self.cache.bits),
             },
             out: &mut out,
@@ -343,6 +349,21 @@ impl Problem {
         let entry = request * self.blocks_per_request + position / self.block_size;
         self.table[entry] as usize * self.block_size + position % self.block_size
     }
+}
+
+/// Where codes, rope part and scales of row `row` of a cache lie.
+fn parts(format: Fp8Format, block_size: usize, row: usize) -> [Range<usize>; 3] {
+    let (layout, tokens) = (format.layout(), block_size as u64);
+    let block = row / block_size * format.bytes_per_block(block_size as u32) as usize;
+    let part = |first: u64, stride: u32, bytes: u32| {
+        let first = block + first as usize + row % block_size * stride as usize;
+        first..first + bytes as usize
+    };
+    [
+        part(0, layout.token_stride, layout.latent),
+        part(layout.rope(tokens), layout.rope_stride, 128),
+        part(layout.scales(tokens), layout.scale_stride, 4 * layout.latent / layout.tile),
+    ]
 }
 
 /// Probabilities of a row, and its LSE.

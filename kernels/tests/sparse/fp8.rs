@@ -60,7 +60,7 @@ impl List {
                 (*exact, *bits) = (value.to_f64(), value.to_bits());
             }
             let rope: Vec<u8> = rope.iter().flat_map(|bits| bits.to_le_bytes()).collect();
-            bytes[token + layout.rope as usize..][..rope.len()].copy_from_slice(&rope);
+            bytes[token + layout.rope(0) as usize..][..rope.len()].copy_from_slice(&rope);
         }
         self.codes = Some(bytes);
     }
@@ -79,6 +79,7 @@ fn scale(format: Fp8Format, rng: &mut fastrand::Rng, magnitude: f32) -> (f32, Ve
             let code = (scale.to_bits() >> 23) as u8;
             if code == 0 { (2f32.powi(-127), vec![0]) } else { (scale, vec![code]) }
         }
+        Fp8Format::Planar644 => panic!("sparse attention takes no such cache"),
     }
 }
 

@@ -59,6 +59,7 @@ pub const EVERY_DEVICE: &[Check] = &[
     Check { name: "fp8-gather", run: fp8::gathered_rows },
     Check { name: "fp8-copy-blocks", run: fp8::copied_blocks },
     Check { name: "fp8-decode", run: fp8::decoded },
+    Check { name: "fp8-math", run: fp8::multiplied },
     Check { name: "sparse", run: sparse::attended },
     Check { name: "sparse-second-cache", run: sparse::second_caches },
     Check { name: "sparse-fp8", run: sparse::over_fp8 },

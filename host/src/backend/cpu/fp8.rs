@@ -23,17 +23,18 @@ pub struct Token {
 pub fn quantise(format: Fp8Format, values: &[f64], power_of_two: bool) -> Token {
     let layout = format.layout();
     let (latent, rope) = values.split_at(layout.latent as usize);
-    let mut token = Token {
-        latent: Vec::with_capacity(latent.len()),
-        scales: Vec::new(),
-        rope: rope.iter().flat_map(|&x| bf16::from_f64(x).to_le_bytes()).collect(),
-    };
+    let mut token =
+        Token { latent: Vec::with_capacity(latent.len()), scales: Vec::new(), rope: Vec::new() };
+    let mut rope_scale = 1.0;
     for tile in latent.chunks(layout.tile as usize) {
         let tile: Vec<f32> = tile.iter().map(|&x| finite(x as f32)).collect();
         let amax = tile.iter().fold(0f32, |amax, x| amax.max(x.abs()));
         let mut scale = (amax / LARGEST).max(LEAST_SCALE);
-        if power_of_two || layout.scale == ScaleType::Ue8m0 {
+        if power_of_two || layout.power_of_two {
             scale = round_up(scale);
+        }
+        if layout.rope_is_scaled {
+            rope_scale = f64::from(scale);
         }
         match layout.scale {
             ScaleType::F32 => token.scales.extend(scale.to_le_bytes()),
@@ -44,6 +45,7 @@ pub fn quantise(format: Fp8Format, values: &[f64], power_of_two: bool) -> Token 
     if layout.scale == ScaleType::Ue8m0 {
         token.scales.push(0);
     }
+    token.rope = rope.iter().flat_map(|&x| bf16::from_f64(x / rope_scale).to_le_bytes()).collect();
     token
 }
 
@@ -98,12 +100,14 @@ pub unsafe fn dequantise(
         }
         ScaleType::Ue8m0 => bytes(scales, tiles).iter().map(|&code| from_ue8m0(code)).collect(),
     };
+    let rope_scale = if layout.rope_is_scaled { scales[0] } else { 1.0 };
     let codes = bytes(latent, layout.latent as usize);
     let tiles = codes.chunks(layout.tile as usize).zip(scales);
     let latent =
         tiles.flat_map(|(tile, scale)| tile.iter().map(move |&code| e4m3::to_f32(code) * scale));
     let rope = bytes(rope, 2 * ROPE).chunks_exact(2);
-    latent.chain(rope.map(|pair| bf16::from_le_bytes([pair[0], pair[1]]).to_f32())).collect()
+    let rope = rope.map(|pair| bf16::from_le_bytes([pair[0], pair[1]]).to_f32() * rope_scale);
+    latent.chain(rope).collect()
 }
 
 /// The values of a token of a cache, rounded to `T`: what `gather` would give.
@@ -125,10 +129,13 @@ pub unsafe fn row<T: HalfFloat>(
 /// Addresses of the latent part, the scales and the rope part of a token.
 fn parts(format: Fp8Format, block_size: usize, block: usize, token: usize) -> [usize; 3] {
     let layout = format.layout();
-    let start = block + token * layout.token_stride as usize;
-    let first_scales = block + layout.scales(block_size as u64) as usize;
-    let scales = first_scales + token * layout.scale_stride as usize;
-    [start, scales, start + layout.rope as usize]
+    let tokens = block_size as u64;
+    let part = |first: u64, stride: u32| block + first as usize + token * stride as usize;
+    [
+        part(0, layout.token_stride),
+        part(layout.scales(tokens), layout.scale_stride),
+        part(layout.rope(tokens), layout.rope_stride),
+    ]
 }
 
 /// `2^(code − 127)`.
@@ -156,7 +163,11 @@ mod tests {
     fn scales_map_the_largest_element_to_448() {
         let (codes, scale) = tile(Fp8Format::Token656, &[1.0, -7.0, 3.5], false);
         assert_eq!((codes, scale), (vec![0x68, 0xfe, 0x76], 7.0 / 448.0));
-        for (format, power_of_two) in [(Fp8Format::Token656, true), (Fp8Format::Paged584, false)] {
+        for (format, power_of_two) in [
+            (Fp8Format::Token656, true),
+            (Fp8Format::Paged584, false),
+            (Fp8Format::Planar644, false),
+        ] {
             // 7 is 448 times 2^−6, and 7.5 needs the next power.
             assert_eq!(tile(format, &[7.0], power_of_two), (vec![0x7e], 1.0 / 64.0));
             assert_eq!(tile(format, &[7.5], power_of_two), (vec![0x77], 1.0 / 32.0));
@@ -165,7 +176,7 @@ mod tests {
 
     #[test]
     fn zeros_and_numbers_that_are_none() {
-        for format in [Fp8Format::Token656, Fp8Format::Paged584] {
+        for format in [Fp8Format::Token656, Fp8Format::Paged584, Fp8Format::Planar644] {
             assert_eq!(tile(format, &[0.0, -0.0], false), (vec![0, 0x80], LEAST_SCALE));
             assert_eq!(tile(format, &[1e-30], false), (vec![0], LEAST_SCALE));
             let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 448.0];
@@ -174,6 +185,21 @@ mod tests {
         // The largest bf16.
         let (codes, scale) = tile(Fp8Format::Paged584, &[bf16::MAX.to_f64()], false);
         assert_eq!((codes, scale), (vec![0x78], 2f32.powi(120)));
+    }
+
+    /// What the latent part is divided by, the rope part is, too.
+    #[test]
+    fn rope_parts_share_the_scale_of_a_planar_token() {
+        let mut values = vec![0.0; 512 + ROPE];
+        (values[0], values[512], values[513]) = (7.0, 3.0, -0.1);
+        let token = quantise(Fp8Format::Planar644, &values, false);
+        assert_eq!(token.scales, (1.0f32 / 64.0).to_le_bytes());
+        let rope: Vec<bf16> = token
+            .rope
+            .chunks_exact(2)
+            .map(|pair| bf16::from_le_bytes([pair[0], pair[1]]))
+            .collect();
+        assert_eq!(rope[..2], [bf16::from_f32(192.0), bf16::from_f32(-6.4)]);
     }
 
     #[test]

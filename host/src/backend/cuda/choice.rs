@@ -5,15 +5,17 @@ use oxmla_kernels::decode::Variant;
 use oxmla_kernels::family::Family;
 use oxmla_kernels::gemm::tiling::Tiling;
 use oxmla_kernels::launch::{
-    APPEND_BF16, APPEND_F16, APPEND_FP8_584_BF16, APPEND_FP8_584_F16, APPEND_FP8_656_BF16,
-    APPEND_FP8_656_F16, COPY_BLOCKS as COPY, DENSE_DECODE_BF16, DENSE_DECODE_F16,
-    DENSE_DECODE_LIMITED_BF16, DENSE_DECODE_LIMITED_F16, DENSE_FP8_DECODE_BF16,
-    DENSE_FP8_DECODE_F16, DENSE_FP8_DECODE_LIMITED_BF16, DENSE_FP8_DECODE_LIMITED_F16,
-    GATHER as GATHER_ELEMENTS, GATHER_FP8_584_BF16, GATHER_FP8_584_F16, GATHER_FP8_656_BF16,
-    GATHER_FP8_656_F16, GEMM_BF16, GEMM_F16, Kernel, NORM_BF16, NORM_F16, PAIR_DECODE_BF16,
-    PAIR_DECODE_F16, PAIR_DECODE_LIMITED_BF16, PAIR_DECODE_LIMITED_F16, SPARSE_DECODE_512_BF16,
-    SPARSE_DECODE_576_BF16, SPARSE_FP8_584_DECODE_BF16, SPARSE_FP8_656_DECODE_BF16,
-    SPARSE_PREFILL_512_BF16, SPARSE_PREFILL_576_BF16,
+    APPEND_BF16, APPEND_F16, APPEND_FP8_584_BF16, APPEND_FP8_584_F16, APPEND_FP8_644_BF16,
+    APPEND_FP8_644_F16, APPEND_FP8_656_BF16, APPEND_FP8_656_F16, COPY_BLOCKS as COPY,
+    DENSE_DECODE_BF16, DENSE_DECODE_F16, DENSE_DECODE_LIMITED_BF16, DENSE_DECODE_LIMITED_F16,
+    DENSE_FP8_DECODE_BF16, DENSE_FP8_DECODE_F16, DENSE_FP8_DECODE_LIMITED_BF16,
+    DENSE_FP8_DECODE_LIMITED_F16, FP8_MATH_DECODE_BF16, FP8_MATH_DECODE_F16,
+    FP8_MATH_DECODE_LIMITED_BF16, FP8_MATH_DECODE_LIMITED_F16, GATHER as GATHER_ELEMENTS,
+    GATHER_FP8_584_BF16, GATHER_FP8_584_F16, GATHER_FP8_644_BF16, GATHER_FP8_644_F16,
+    GATHER_FP8_656_BF16, GATHER_FP8_656_F16, GEMM_BF16, GEMM_F16, Kernel, NORM_BF16, NORM_F16,
+    PAIR_DECODE_BF16, PAIR_DECODE_F16, PAIR_DECODE_LIMITED_BF16, PAIR_DECODE_LIMITED_F16,
+    SPARSE_DECODE_512_BF16, SPARSE_DECODE_576_BF16, SPARSE_FP8_584_DECODE_BF16,
+    SPARSE_FP8_656_DECODE_BF16, SPARSE_PREFILL_512_BF16, SPARSE_PREFILL_576_BF16,
 };
 
 use super::sparse::SparseKernel;
@@ -51,15 +53,28 @@ pub(super) const fn decode(variant: Variant, limited: bool, dtype: DType) -> Res
     Ok(Choice { family, kernel })
 }
 
-/// What attends over a cache of [`Fp8Format::Token656`], for queries of type `dtype`; `limited` if there is a window or a
-/// soft cap.
-pub(super) const fn decode_fp8(limited: bool, dtype: DType) -> Result<Choice> {
-    let (family, kernel) = match (limited, dtype) {
-        (false, DType::Bf16) => (Family::Fp8DecodeBf16, &DENSE_FP8_DECODE_BF16),
-        (false, DType::F16) => (Family::Fp8DecodeF16, &DENSE_FP8_DECODE_F16),
-        (true, DType::Bf16) => (Family::Fp8DecodeLimitedBf16, &DENSE_FP8_DECODE_LIMITED_BF16),
-        (true, DType::F16) => (Family::Fp8DecodeLimitedF16, &DENSE_FP8_DECODE_LIMITED_F16),
+/// What attends over an FP8 cache, for queries of type `dtype`; `limited` if there is a window or a soft cap.
+pub(super) const fn decode_fp8(format: Fp8Format, limited: bool, dtype: DType) -> Result<Choice> {
+    let (family, dequantised, math) = match (limited, dtype) {
+        (false, DType::Bf16) => {
+            (Family::Fp8DecodeBf16, &DENSE_FP8_DECODE_BF16, &FP8_MATH_DECODE_BF16)
+        }
+        (false, DType::F16) => (Family::Fp8DecodeF16, &DENSE_FP8_DECODE_F16, &FP8_MATH_DECODE_F16),
+        (true, DType::Bf16) => (
+            Family::Fp8DecodeLimitedBf16,
+            &DENSE_FP8_DECODE_LIMITED_BF16,
+            &FP8_MATH_DECODE_LIMITED_BF16,
+        ),
+        (true, DType::F16) => (
+            Family::Fp8DecodeLimitedF16,
+            &DENSE_FP8_DECODE_LIMITED_F16,
+            &FP8_MATH_DECODE_LIMITED_F16,
+        ),
         (_, got) => return Err(Error::UnsupportedDType { arg: "q", got }),
+    };
+    let kernel = match format {
+        Fp8Format::Planar644 => math,
+        Fp8Format::Token656 | Fp8Format::Paged584 => dequantised,
     };
     Ok(Choice { family, kernel })
 }
@@ -106,6 +121,9 @@ pub(super) const fn append(format: CacheFormat, rows: DType) -> Result<Choice> {
         CacheFormat::Fp8(Fp8Format::Paged584) => {
             (Family::Fp8Rows, [&APPEND_FP8_584_BF16, &APPEND_FP8_584_F16])
         }
+        CacheFormat::Fp8(Fp8Format::Planar644) => {
+            (Family::Fp8Rows, [&APPEND_FP8_644_BF16, &APPEND_FP8_644_F16])
+        }
     };
     per_type(family, "latent", rows, kernels)
 }
@@ -118,6 +136,7 @@ pub(super) const fn gather(format: CacheFormat, rows: DType) -> Result<Choice> {
         }
         CacheFormat::Fp8(Fp8Format::Token656) => [&GATHER_FP8_656_BF16, &GATHER_FP8_656_F16],
         CacheFormat::Fp8(Fp8Format::Paged584) => [&GATHER_FP8_584_BF16, &GATHER_FP8_584_F16],
+        CacheFormat::Fp8(Fp8Format::Planar644) => [&GATHER_FP8_644_BF16, &GATHER_FP8_644_F16],
     };
     per_type(Family::Fp8Rows, "out", rows, kernels)
 }
@@ -145,14 +164,17 @@ mod tests {
     #[test]
     fn choices_are_in_their_families() -> Result<()> {
         let types = [DType::Bf16, DType::F16];
-        let formats = [Fp8Format::Token656, Fp8Format::Paged584].map(CacheFormat::Fp8);
+        let fp8 = [Fp8Format::Token656, Fp8Format::Paged584, Fp8Format::Planar644];
+        let formats = fp8.map(CacheFormat::Fp8);
         let mut choices = vec![COPY_BLOCKS];
         for dtype in types {
             choices.push(norm(dtype)?);
             for limited in [false, true] {
                 choices.push(decode(Variant::Dense, limited, dtype)?);
                 choices.push(decode(Variant::Pair, limited, dtype)?);
-                choices.push(decode_fp8(limited, dtype)?);
+                for format in fp8 {
+                    choices.push(decode_fp8(format, limited, dtype)?);
+                }
             }
             for format in formats.into_iter().chain([CacheFormat::Elements(dtype)]) {
                 choices.extend([append(format, dtype)?, gather(format, dtype)?]);

@@ -9,7 +9,8 @@ use super::choice;
 use super::device::CudaDevice;
 use super::driver::Handle;
 use super::launch::Launch;
-use super::tensor_map::{Layout, encode_fp8};
+use super::tensor_map::{Layout, encode_fp8, encode_planar};
+use crate::cache::{CacheFormat, Fp8Format};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::tensor::TensorRef;
@@ -22,7 +23,7 @@ pub(crate) struct DecodeLaunch<'a> {
     pub variant: Variant,
     /// `[batch, s_q, h_q, 576]`.
     pub q: &'a TensorRef<'a>,
-    /// `[blocks, block size, h_k, 576]`, or `[blocks, block size, 1, 656]` bytes.
+    /// `[blocks, block size, h_k, 576]`, or `[blocks, block size, 1, 656 or 644]` bytes.
     pub kv_cache: &'a TensorRef<'a>,
     /// Everything else.
     pub params: &'a DenseDecodeParams,
@@ -42,11 +43,11 @@ pub(crate) fn launch_decode(
     launch: &DecodeLaunch<'_>,
 ) -> Result<()> {
     let DecodeLaunch { q, kv_cache, params, .. } = *launch;
-    let is_fp8 = kv_cache.dtype() == DType::U8;
-    let function = device.function(if is_fp8 {
-        choice::decode_fp8(params.is_limited(), launch.dtype)?
-    } else {
-        choice::decode(launch.variant, params.is_limited(), launch.dtype)?
+    let limited = params.is_limited();
+    let format = CacheFormat::of(kv_cache)?;
+    let function = device.function(match format {
+        CacheFormat::Elements(_) => choice::decode(launch.variant, limited, launch.dtype)?,
+        CacheFormat::Fp8(format) => choice::decode_fp8(format, limited, launch.dtype)?,
     })?;
     let current = device.make_current()?;
     let driver = current.driver();
@@ -57,14 +58,15 @@ pub(crate) fn launch_decode(
         cooperative: params.parts > 1,
     };
     let mut q = Layout::of_queries(q, &params.rows)?.encode(driver, q)?;
-    if is_fp8 {
-        let [mut codes, mut scales, mut rope] = encode_fp8(driver, kv_cache)?;
-        let maps = [q.parameter(), codes.parameter(), scales.parameter(), rope.parameter()];
-        let [q, codes, scales, rope] = maps;
-        // SAFETY: four tensor maps and the parameters, as the kernel declares them.
-        return unsafe {
-            launch.start(&current, stream, [q, codes, scales, rope, parameter(params)])
+    if let CacheFormat::Fp8(format) = format {
+        let [mut a, mut b, mut c] = match format {
+            Fp8Format::Planar644 => encode_planar(driver, kv_cache)?,
+            _ => encode_fp8(driver, kv_cache)?,
         };
+        let parameters =
+            [q.parameter(), a.parameter(), b.parameter(), c.parameter(), parameter(params)];
+        // SAFETY: four tensor maps and the parameters, as the kernel declares them.
+        return unsafe { launch.start(&current, stream, parameters) };
     }
     let mut kv_cache = Layout::of_cache(kv_cache)?.encode(driver, kv_cache)?;
     let parameters = [q.parameter(), kv_cache.parameter(), parameter(params)];

@@ -1,15 +1,18 @@
 //! Tensor maps: how the kernels' bulk loads find their way through q and the cache.
 //!
 //! `oxmla_kernels::decode::dense::config` says what the maps must be; both have four axes, boxes of 64 columns and 64
-//! rows, or of all rows of a smaller block, and the 128-byte swizzle. Those of an FP8 cache are in `dense_fp8::config`.
+//! rows, or of all rows of a smaller block, and the 128-byte swizzle. Those of an FP8 cache are in `dense_fp8::config` and
+//! `fp8_math::config`.
 //! They hold addresses, so they are encoded anew for every launch, which takes the CPU less than a microsecond and the
 //! GPU nothing.
 
 use oxmla_kernels::abi::Rows;
+use oxmla_kernels::cache::fp8::Fp8Format;
 use oxmla_kernels::decode::dense::config::{D_QK, D_ROPE, TILE};
 use oxmla_kernels::decode::dense_fp8::config::{
     ROPE_OFFSET, SCALES_OFFSET, TOKEN_SCALE_BYTES, UNIT_CODES,
 };
+use oxmla_kernels::decode::fp8_math::config::TILE_CODES;
 
 use super::driver::{Driver, Handle};
 use crate::dtype::DType;
@@ -22,6 +25,7 @@ pub(super) struct TensorMap([u64; 16]);
 
 const DATA_TYPE_UINT8: u32 = 0;
 const DATA_TYPE_F16: u32 = 6;
+const DATA_TYPE_F32: u32 = 7;
 const DATA_TYPE_BF16: u32 = 9;
 const INTERLEAVE_NONE: u32 = 0;
 const SWIZZLE_NONE: u32 = 0;
@@ -196,6 +200,30 @@ pub(super) fn encode_fp8(driver: &Driver, kv_cache: &TensorRef<'_>) -> Result<[T
         part(0, 1, SCALES_OFFSET, of_bytes(UNIT_CODES))?,
         part(SCALES_OFFSET, 1, TOKEN_SCALE_BYTES, of_bytes(TOKEN_SCALE_BYTES))?,
         part(ROPE_OFFSET, 2, D_ROPE, of_elements)?,
+    ])
+}
+
+/// The maps of codes, rope parts and scales of a cache `[blocks, block size, 1, 644]`.
+///
+/// # Errors
+/// As for [`encode_fp8`].
+pub(super) fn encode_planar(driver: &Driver, kv_cache: &TensorRef<'_>) -> Result<[TensorMap; 3]> {
+    let Layout { dims: [_, tokens, _, blocks], strides: [.., block], box_rows } =
+        Layout::of_cache(kv_cache)?;
+    let format = Fp8Format::Planar644.layout();
+    let plane = |offset: u64, element: u64, dims: [u64; 4], row: u64, rows: u32, boxed: Boxed| {
+        let (row, block) = (row, block / element);
+        let layout = Layout { dims, strides: [row, block, block], box_rows: rows };
+        layout.encode_boxed(driver, kv_cache.address() + offset, element, &boxed)
+    };
+    let (latent, rope) = (u64::from(format.latent), u64::from(D_ROPE));
+    let of_codes = Boxed { data_type: DATA_TYPE_UINT8, columns: TILE_CODES, swizzle: SWIZZLE_128B };
+    let of_rope = Boxed { data_type: DATA_TYPE_BF16, columns: D_ROPE, swizzle: SWIZZLE_128B };
+    let of_scales = Boxed { data_type: DATA_TYPE_F32, columns: box_rows, swizzle: SWIZZLE_NONE };
+    Ok([
+        plane(0, 1, [latent, tokens, 1, blocks], latent, box_rows, of_codes)?,
+        plane(format.rope(tokens), 2, [rope, tokens, 1, blocks], rope, box_rows, of_rope)?,
+        plane(format.scales(tokens), 4, [tokens, 1, 1, blocks], block / 4, 1, of_scales)?,
     ])
 }
 

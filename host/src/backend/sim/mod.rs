@@ -15,6 +15,7 @@ use oxmla_kernels::simulate::{self, CachedTokens, DenseDecode, ElementType};
 
 use self::packed::{Packed, Results};
 use crate::attention::Decode;
+use crate::cache::{CacheFormat, Fp8Format};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::plan::{DecodePlan, Planner};
@@ -72,7 +73,10 @@ pub(crate) fn decode(
     let (elements, bytes): (Packed<'_, u16>, Packed<'_, u8>);
     let kv_cache = if args.kv_cache.dtype() == DType::U8 {
         bytes = Packed::new(&args.kv_cache)?;
-        CachedTokens::Token656(bytes.as_slice())
+        match CacheFormat::of(&args.kv_cache)? {
+            CacheFormat::Fp8(Fp8Format::Planar644) => CachedTokens::Planar644(bytes.as_slice()),
+            _ => CachedTokens::Token656(bytes.as_slice()),
+        }
     } else {
         elements = Packed::new(&args.kv_cache)?;
         CachedTokens::Elements(elements.as_slice())

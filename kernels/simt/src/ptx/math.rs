@@ -123,6 +123,18 @@ pub fn unpack_f16(packed: u32) -> [f32; 2] {
     [packed as u16, (packed >> 16) as u16].map(|bits| f16::from_bits(bits).to_f32())
 }
 
+/// `prmt.b32`: four of the eight bytes of `low` and `high`, named by the four lower hex digits of `selector`, the first in
+/// bits 0–7. A digit of 8 or more repeats the sign of the byte that its lower bits name.
+#[must_use]
+pub fn permute(low: u32, high: u32, selector: u32) -> u32 {
+    let bytes = (u64::from(high) << 32 | u64::from(low)).to_le_bytes();
+    u32::from_le_bytes(std::array::from_fn(|i| {
+        let digit = selector >> (4 * i) & 0xf;
+        let byte = bytes[digit as usize % 8];
+        if digit < 8 { byte } else { ((byte as i8) >> 7) as u8 }
+    }))
+}
+
 /// `cvt.rn.satfinite.e4m3x2.f32`: two floats rounded to e4m3, `low` in bits 0–7; too large becomes ±448.
 #[track_caller]
 #[must_use]
@@ -208,6 +220,13 @@ mod tests {
         assert!(largest <= limit * 1.001 && largest > limit / 2.0, "{largest}");
         assert_eq!([tanh(0.0), tanh(f32::INFINITY), tanh(-30.0)], [0.0, 1.0, -1.0]);
         assert!(tanh(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn permutations_name_bytes() {
+        assert_eq!(permute(0x3322_1100, 0x7766_5544, 0x6420), 0x6644_2200);
+        assert_eq!(permute(0x3322_1100, 0x7766_5544, 0x7531), 0x7755_3311);
+        assert_eq!(permute(0x80, 0x7f, 0x4c08), 0x7f00_80ff);
     }
 
     #[test]

@@ -10,9 +10,9 @@ mod device {
     use seq_macro::seq;
 
     use crate::cache::abi::AppendParams;
-    use crate::cache::fp8::format::{Format, ScaleType};
+    use crate::cache::fp8::format::Format;
     use crate::cache::fp8::quantise::{Values, quantise, scales, unpack};
-    use crate::cache::fp8::scales::{first_scales, store_scales};
+    use crate::cache::fp8::scales::{first_rope, first_scales, inverse, store_scales};
     use crate::cache::row::{self, HALF_ELEMENTS, Latent};
     use crate::cache::{WARPS, place, token};
     use crate::ptx::{global, special};
@@ -51,14 +51,18 @@ mod device {
                 pair = token::rotate(pair, turn);
             }
             let token = params.pages.token(position);
-            let power_of_two =
-                matches!(F::LAYOUT.scale, ScaleType::Ue8m0) || params.power_of_two_scales != 0;
+            let power_of_two = F::LAYOUT.power_of_two || params.power_of_two_scales != 0;
             let scales = scales::<F>(values, power_of_two);
             let codes = quantise(values, scales);
             store_scales::<F>(first_scales::<F>(block, &params.pages), token, scales);
             let cached = block + u64::from(token * F::LAYOUT.token_stride);
             store_codes(cached, codes, width);
-            row::store_pair(cached + u64::from(F::LAYOUT.rope), Bf16::pack(pair[0], pair[1]));
+            if F::LAYOUT.rope_is_scaled {
+                pair = pair.map(|x| x * inverse(scales[0]));
+            }
+            let rope = first_rope::<F>(block, &params.pages);
+            let rope = rope + u64::from(token * F::LAYOUT.rope_stride);
+            row::store_pair(rope, Bf16::pack(pair[0], pair[1]));
         }
     }
 

@@ -21,17 +21,31 @@
 ///
 /// A block has `584 · n` bytes, one of 64 tokens 37,376.
 ///
+/// # `Planar644`: 644 bytes a token, part by part
+/// | bytes of a block of `n` tokens | content |
+/// |---|---|
+/// | `512 · t` + 0–511 | latent part of token `t`: 512 × e4m3 |
+/// | `512 · n + 128 · t` + 0–127 | rope part of token `t`, divided by its scale: 64 × bf16 |
+/// | `640 · n + 4 · t` + 0–3 | f32, a power of two: scale of token `t` |
+///
+/// A block has `644 · n` bytes, one of 64 tokens 41,216.
+///
 /// # Numbers
 /// - e4m3: sign, 4 bits of exponent with bias 7, 3 of fraction. Exponent 0 is subnormal, ±448 (0x7e) the largest, 0x7f
 ///   and 0xff are NaN, there is no infinity.
 /// - ue8m0: `2^(code − 127)`; 255 is NaN.
-/// - An element's value is e4m3 · scale, in f32.
+/// - An element's value is e4m3 · scale, in f32; in `Planar644` one of the rope part is bf16 · scale.
 ///
 /// # How a token is quantised
-/// Elements `x` are f32. Infinities become NaN. For each tile of 128 or 64 elements that share a scale:
+/// Elements `x` are f32. Infinities become NaN. For each tile of 128, 64 or, in `Planar644`, 512 elements that share a
+/// scale:
 /// 1. `amax` is the largest magnitude that is not NaN, 0 if there is none;
-/// 2. `scale = max(amax / 448, 2^−80)`, rounded up to a power of two in `Paged584`, and in `Token656` on request;
+/// 2. `scale = max(amax / 448, 2^−80)`, rounded up to a power of two in `Paged584` and `Planar644`, and in `Token656` on
+///    request;
 /// 3. an element is stored as `x / scale` in e4m3, to nearest, ties to even, ±448 if it is larger; NaN as 0x7f.
+///
+/// In `Planar644` elements of the rope part are stored as `x / scale` in bf16, to nearest: nothing is lost of a bf16 by
+/// the division, unless its result is below 2^−126 or beyond the largest bf16.
 ///
 /// Divisions round to nearest f32; only of elements that were normalised on the way may a last bit be another, on one
 /// device and on another, as in the normalisation itself. So a tile of zeros has scale `2^−80` and codes 0, signs are
@@ -42,6 +56,9 @@ pub enum Fp8Format {
     Token656,
     /// 584 bytes a token, scales at the end of the block: 448 e4m3, 64 bf16, 7 ue8m0 scales and an empty byte.
     Paged584,
+    /// 644 bytes a token, part by part, one scale for all of it: 512 e4m3, 64 bf16, an f32. What tensor cores multiply as
+    /// it is, in FP8.
+    Planar644,
 }
 
 /// Type of the scales.
@@ -60,26 +77,45 @@ pub struct Layout {
     pub latent: u32,
     /// Elements that share a scale.
     pub tile: u32,
-    /// Bytes from the beginning of one token to that of the next.
+    /// Bytes from the latent part of one token to that of the next.
     pub token_stride: u32,
-    /// Bytes from the beginning of a token to its rope part.
-    pub rope: u32,
-    /// Bytes from the beginning of a token to its scales; `None` if they stand behind all tokens of the block.
+    /// Bytes from the beginning of a token to its rope part; `None` if they stand behind the latent parts of the block.
+    pub rope_in_token: Option<u32>,
+    /// Bytes from the rope part of one token to that of the next.
+    pub rope_stride: u32,
+    /// Whether the rope part is stored divided by the scale.
+    pub rope_is_scaled: bool,
+    /// Bytes from the beginning of a token to its scales; `None` if they stand behind everything else of the block.
     pub scales_in_token: Option<u32>,
     /// Bytes from the scales of one token to those of the next.
     pub scale_stride: u32,
     /// Type of the scales.
     pub scale: ScaleType,
+    /// Whether scales are powers of two, whatever `append` is asked for.
+    pub power_of_two: bool,
 }
 
 impl Layout {
+    /// Bytes from the beginning of a block of `block_size` tokens to the rope part of its first token.
+    #[must_use]
+    #[inline(always)]
+    pub const fn rope(&self, block_size: u64) -> u64 {
+        match self.rope_in_token {
+            Some(offset) => offset as u64,
+            None => block_size * self.token_stride as u64,
+        }
+    }
+
     /// Bytes from the beginning of a block of `block_size` tokens to the scales of its first token.
     #[must_use]
     #[inline(always)]
     pub const fn scales(&self, block_size: u64) -> u64 {
         match self.scales_in_token {
             Some(offset) => offset as u64,
-            None => block_size * self.token_stride as u64,
+            None => {
+                let behind = if self.rope_in_token.is_some() { 0 } else { self.rope_stride };
+                block_size * (self.token_stride + behind) as u64
+            }
         }
     }
 }
@@ -107,12 +143,19 @@ pub struct Token656;
 /// [`Fp8Format::Paged584`].
 pub struct Paged584;
 
+/// [`Fp8Format::Planar644`].
+pub struct Planar644;
+
 impl Format for Token656 {
     const FORMAT: Fp8Format = Fp8Format::Token656;
 }
 
 impl Format for Paged584 {
     const FORMAT: Fp8Format = Fp8Format::Paged584;
+}
+
+impl Format for Planar644 {
+    const FORMAT: Fp8Format = Fp8Format::Planar644;
 }
 
 impl Fp8Format {
@@ -124,19 +167,37 @@ impl Fp8Format {
                 latent: 512,
                 tile: 128,
                 token_stride: 656,
-                rope: 512 + 4 * 4,
+                rope_in_token: Some(512 + 4 * 4),
+                rope_stride: 656,
+                rope_is_scaled: false,
                 scales_in_token: Some(512),
                 scale_stride: 656,
                 scale: ScaleType::F32,
+                power_of_two: false,
             },
             Self::Paged584 => Layout {
                 latent: 448,
                 tile: 64,
                 token_stride: 448 + ROPE_BYTES,
-                rope: 448,
+                rope_in_token: Some(448),
+                rope_stride: 448 + ROPE_BYTES,
+                rope_is_scaled: false,
                 scales_in_token: None,
                 scale_stride: 8,
                 scale: ScaleType::Ue8m0,
+                power_of_two: true,
+            },
+            Self::Planar644 => Layout {
+                latent: 512,
+                tile: 512,
+                token_stride: 512,
+                rope_in_token: None,
+                rope_stride: ROPE_BYTES,
+                rope_is_scaled: true,
+                scales_in_token: None,
+                scale_stride: 4,
+                scale: ScaleType::F32,
+                power_of_two: true,
             },
         }
     }
@@ -147,6 +208,7 @@ impl Fp8Format {
         match bytes {
             656 => Some(Self::Token656),
             584 => Some(Self::Paged584),
+            644 => Some(Self::Planar644),
             _ => None,
         }
     }
@@ -157,6 +219,7 @@ impl Fp8Format {
         match self {
             Self::Token656 => 656,
             Self::Paged584 => 584,
+            Self::Planar644 => 644,
         }
     }
 
@@ -168,8 +231,9 @@ impl Fp8Format {
 }
 
 const _: () = {
-    let (row, paged) = (Token656::LAYOUT, Paged584::LAYOUT);
-    assert!(row.rope + ROPE_BYTES == Fp8Format::Token656.bytes_per_token());
+    let (row, paged, planar) = (Token656::LAYOUT, Paged584::LAYOUT, Planar644::LAYOUT);
+    assert!(row.rope(64) + ROPE_BYTES as u64 == Fp8Format::Token656.bytes_per_token() as u64);
+    assert!(planar.scales(64) + 64 * 4 == Fp8Format::Planar644.bytes_per_block(64) as u64);
     assert!(paged.scales(64) + 64 * 8 == Fp8Format::Paged584.bytes_per_block(64) as u64);
     assert!(row.latent.is_multiple_of(row.tile) && paged.latent.is_multiple_of(paged.tile));
 };

@@ -7,7 +7,7 @@ pub use device::run;
 mod device {
     use crate::cache::abi::GatherParams;
     use crate::cache::fp8::format::Format;
-    use crate::cache::fp8::scales::{first_scales, load_scale};
+    use crate::cache::fp8::scales::{first_rope, first_scales, load_scale};
     use crate::cache::row::{self, HALF_ELEMENTS};
     use crate::cache::{WARPS, place};
     use crate::ptx::{global, math, special};
@@ -29,15 +29,20 @@ mod device {
             let Some((request, position)) = place::gathered(params, index) else { return };
             let Some(block) = params.pages.block(request, position) else { return };
             let token = params.pages.token(position);
-            let cached = block + u64::from(token * F::LAYOUT.token_stride);
-            let pair = row::load_pair(cached + u64::from(F::LAYOUT.rope));
+            let rope = first_rope::<F>(block, &params.pages);
+            let pair = row::load_pair(rope + u64::from(token * F::LAYOUT.rope_stride));
             let scales = first_scales::<F>(block, &params.pages);
             let half = |half| load_half::<E, F>(block, scales, token, half);
             let low = half(0);
             let high = if row::has_share(1, width) { half(1) } else { [0; 4] };
             let out = params.out + 2 * u64::from(index) * params.out_stride;
             row::store_latent(out, [low, high], width);
-            let [x, y] = Bf16::unpack(pair);
+            let mut pair = Bf16::unpack(pair);
+            if F::LAYOUT.rope_is_scaled {
+                let scale = load_scale::<F>(scales, token, 0);
+                pair = pair.map(|x| x * scale);
+            }
+            let [x, y] = pair;
             row::store_pair(out + 2 * u64::from(width), E::pack(x, y));
         }
     }

@@ -14,4 +14,11 @@ mod quantise;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod scales;
 
-pub use format::{Format, Fp8Format, LARGEST, LEAST_SCALE, Layout, Paged584, ScaleType, Token656};
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(crate) use quantise::{finite, scale_of};
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(crate) use scales::inverse;
+
+pub use format::{
+    Format, Fp8Format, LARGEST, LEAST_SCALE, Layout, Paged584, Planar644, ScaleType, Token656,
+};

@@ -27,21 +27,45 @@ pub fn unpack<E: Element>(latent: Latent) -> Values {
 /// The scale of each half of the lane's share. All lanes call it, converged.
 #[inline(always)]
 pub fn scales<F: Format>(values: Values, power_of_two: bool) -> [f32; 2] {
-    [scale::<F>(values[0], power_of_two), scale::<F>(values[1], power_of_two)]
+    if F::LAYOUT.tile == 512 {
+        let amax = math::max(largest(values[0]), largest(values[1]));
+        return [scale_of(over_lanes::<32>(amax), power_of_two); 2];
+    }
+    values.map(|values| {
+        let amax = largest(values);
+        let amax =
+            if F::LAYOUT.tile == 128 { over_lanes::<16>(amax) } else { over_lanes::<8>(amax) };
+        scale_of(amax, power_of_two)
+    })
 }
 
+/// The largest magnitude that is a number.
 #[inline(always)]
-fn scale<F: Format>(values: [f32; 8], power_of_two: bool) -> f32 {
+fn largest(values: [f32; 8]) -> f32 {
     let mut amax = 0.0;
     seq!(I in 0..8 {
         amax = math::max(amax, finite(values[I]).abs());
     });
-    if F::LAYOUT.tile == 128 {
+    amax
+}
+
+/// The largest of the values of `LANES` lanes that lie side by side.
+#[inline(always)]
+fn over_lanes<const LANES: u32>(mut amax: f32) -> f32 {
+    if LANES > 16 {
+        amax = math::max(amax, warp::butterfly::<16>(amax));
+    }
+    if LANES > 8 {
         amax = math::max(amax, warp::butterfly::<8>(amax));
     }
     amax = math::max(amax, warp::butterfly::<4>(amax));
     amax = math::max(amax, warp::butterfly::<2>(amax));
-    amax = math::max(amax, warp::butterfly::<1>(amax));
+    math::max(amax, warp::butterfly::<1>(amax))
+}
+
+/// The scale of elements of which `amax` is the largest magnitude.
+#[inline(always)]
+pub fn scale_of(amax: f32, power_of_two: bool) -> f32 {
     let scale = math::max(divide(amax, LARGEST, 1.0 / LARGEST), LEAST_SCALE);
     if power_of_two { round_up(scale) } else { scale }
 }
@@ -71,7 +95,7 @@ pub fn quantise(values: Values, scales: [f32; 2]) -> [[u32; 2]; 2] {
 
 /// `x`, NaN for an infinity.
 #[inline(always)]
-fn finite(x: f32) -> f32 {
+pub fn finite(x: f32) -> f32 {
     if x.abs() < f32::INFINITY { x } else { f32::NAN }
 }
 

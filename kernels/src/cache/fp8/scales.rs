@@ -11,6 +11,12 @@ pub fn first_scales<F: Format>(block: u64, pages: &Pages) -> u64 {
     block + F::LAYOUT.scales(u64::from(pages.block_size))
 }
 
+/// Address of the rope part of the first token of the block at `block`.
+#[inline(always)]
+pub fn first_rope<F: Format>(block: u64, pages: &Pages) -> u64 {
+    block + F::LAYOUT.rope(u64::from(pages.block_size))
+}
+
 /// Stores the scales of token `token` of a block whose first are at `first`: each lane has those of its two halves. All
 /// lanes call it, converged.
 ///
@@ -24,6 +30,11 @@ pub unsafe fn store_scales<F: Format>(first: u64, token: u32, scales: [f32; 2]) 
     // SAFETY: the caller's promise.
     unsafe {
         match F::LAYOUT.scale {
+            ScaleType::F32 if F::LAYOUT.tile == 512 => {
+                if lane == 0 {
+                    global::store_f32(address as *mut f32, scales[0]);
+                }
+            }
             ScaleType::F32 => {
                 if first_of_tile {
                     let low = address + 4 * u64::from(lane / lanes_per_tile);
@@ -80,7 +91,14 @@ fn address<F: Format>(first: u64, token: u32) -> u64 {
 
 #[inline(always)]
 const fn tiles_per_half<F: Format>() -> u32 {
+    // None, if both halves share a scale.
     HALF_ELEMENTS / F::LAYOUT.tile
+}
+
+/// `1 / scale` of a power of two between 2^−126 and 2^126.
+#[inline(always)]
+pub fn inverse(scale: f32) -> f32 {
+    f32::from_bits((254 << 23) - scale.to_bits())
 }
 
 /// `2^(code − 127)`.

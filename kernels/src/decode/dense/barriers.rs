@@ -113,6 +113,16 @@ impl Publisher {
     #[inline(always)]
     pub unsafe fn publish(&mut self) {
         fence::proxy_async_shared();
+        // SAFETY: the caller's promise.
+        unsafe { self.announce() };
+    }
+
+    /// Publishes what no multiply reads from shared memory.
+    ///
+    /// # Safety
+    /// As for [`publish`](Self::publish).
+    #[inline(always)]
+    pub unsafe fn announce(&mut self) {
         // SAFETY: both warpgroups take part, 256 threads.
         unsafe { barrier::arrive::<PUBLISHED, { 2 * WARPGROUP }>() };
         self.pending = true;

@@ -176,7 +176,7 @@ unsafe fn publish(publisher: &mut Publisher, shared: u32, factors: [f32; 2], p: 
 
 /// By what the right warpgroup multiplies its rows; one thread of the four that share a row writes.
 #[inline(always)]
-unsafe fn store_row_factors(shared: u32, factors: [f32; 2]) {
+pub(in crate::decode) unsafe fn store_row_factors(shared: u32, factors: [f32; 2]) {
     if special::lane().is_multiple_of(4) {
         let rows = rows::fragment_rows();
         // SAFETY: the rows are below 64.

@@ -41,6 +41,8 @@ mod right;
 pub(in crate::decode) use device::multiply;
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 pub use device::run;
+#[cfg(any(target_arch = "nvptx64", feature = "simt"))]
+pub(in crate::decode) use {left::store_row_factors, right::load_row_factors};
 
 #[cfg(any(target_arch = "nvptx64", feature = "simt"))]
 mod device {

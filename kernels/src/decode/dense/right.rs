@@ -79,7 +79,7 @@ impl Right {
 
 /// By what to multiply this thread's two rows.
 #[inline(always)]
-unsafe fn load_row_factors(shared: u32) -> [f32; 2] {
+pub(in crate::decode) unsafe fn load_row_factors(shared: u32) -> [f32; 2] {
     let rows = rows::fragment_rows();
     // SAFETY: the rows are below 64.
     unsafe {

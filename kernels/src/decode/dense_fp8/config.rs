@@ -87,6 +87,8 @@ const _: () = assert!(
 const _: () = assert!(2 * CODE_BYTES == dense::LEFT_BYTES, "codes fill half of their tiles");
 const _: () = {
     let layout = crate::cache::fp8::Fp8Format::Token656.layout();
-    assert!(layout.scales(TILE as u64) == SCALES_OFFSET as u64 && layout.rope == ROPE_OFFSET);
+    assert!(
+        layout.scales(TILE as u64) == SCALES_OFFSET as u64 && layout.rope(64) == ROPE_OFFSET as u64
+    );
     assert!(layout.tile == GROUP_CODES && layout.latent == 2 * UNIT_CODES);
 };

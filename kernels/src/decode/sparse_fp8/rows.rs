@@ -93,7 +93,7 @@ impl Rows {
     pub unsafe fn copy_rope<F: Codes>(&self, tile: u32) {
         let lane = lane();
         let (token, chunk) = (lane / ROW_CHUNKS, lane % ROW_CHUNKS);
-        let from = u64::from(F::LAYOUT.rope + chunk * CHUNK_BYTES);
+        let from = F::LAYOUT.rope(0) + u64::from(chunk * CHUNK_BYTES);
         let to = registers::opaque(tile + swizzle::chunk_offset(token, chunk));
         seq!(I in 0..16 {
             let (address, bytes) = self.token::<{ I / 8 }>(token, I % 8 * 4);

@@ -78,13 +78,13 @@ pub fn decoded(session: &mut Session) -> Result<()> {
     Ok(())
 }
 
-fn upload(device: &Device, bytes: &[u8]) -> oxmla::Result<Buffer> {
+pub(super) fn upload(device: &Device, bytes: &[u8]) -> oxmla::Result<Buffer> {
     let mut buffer = device.alloc(bytes.len())?;
     buffer.write(0, bytes)?;
     Ok(buffer)
 }
 
-fn view<'a>(buffer: &'a Buffer, layout: &Layout<4>) -> oxmla::Result<TensorRef<'a>> {
+pub(super) fn view<'a>(buffer: &'a Buffer, layout: &Layout<4>) -> oxmla::Result<TensorRef<'a>> {
     let Layout { shape, strides } = layout;
     // SAFETY: the buffer was made of all the layout's blocks, and is borrowed for as long as the view.
     unsafe { TensorRef::from_raw(buffer.address(), DType::U8, shape, strides, buffer.location()) }
@@ -110,7 +110,7 @@ fn quantise(dtype: DType, cache: &mut Cache, layout: &Layout<4>) -> Vec<u8> {
         let mut values = [0.0; D_K - D_V];
         widen(dtype, &row[D_V..], &mut values);
         let rope = values.map(|value| narrow(DType::Bf16, value));
-        token[FORMAT.layout().rope as usize..].copy_from_slice(bytemuck::cast_slice(&rope));
+        token[FORMAT.layout().rope(0) as usize..].copy_from_slice(bytemuck::cast_slice(&rope));
         widen(DType::Bf16, &rope, &mut values);
         row[D_V..].copy_from_slice(&values.map(|value| narrow(dtype, value)));
     }

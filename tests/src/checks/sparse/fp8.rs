@@ -38,7 +38,7 @@ pub fn quantise(bits: &mut [u16], cache: &Layout<4>) -> (Vec<u8>, Layout<4>) {
             }
         }
         let rope = bytemuck::cast_slice(&row[latent..]);
-        block[token + layout.rope as usize..][..rope.len()].copy_from_slice(rope);
+        block[token + layout.rope(0) as usize..][..rope.len()].copy_from_slice(rope);
     }
     (bytes, Layout { shape: [blocks, block_size, 1, width], strides })
 }

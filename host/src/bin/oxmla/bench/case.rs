@@ -24,9 +24,6 @@ pub enum Distribution {
 
 /// Bytes of a token of 16-bit elements.
 const BYTES_PER_TOKEN: f64 = 1152.0;
-/// Bytes of a token in FP8.
-const FP8_BYTES_PER_TOKEN: f64 = Fp8Format::Token656.bytes_per_token() as f64;
-
 /// What a cached token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -35,6 +32,29 @@ pub enum Cache {
     Elements,
     /// 656 bytes: e4m3, four scales, and the rope part in bf16
     Fp8,
+    /// 644 bytes: e4m3, one scale, and the rope part in bf16; multiplied in FP8
+    #[serde(rename = "fp8-math")]
+    Fp8Math,
+}
+
+impl Cache {
+    /// The FP8 format, if it is one.
+    pub const fn fp8(self) -> Option<Fp8Format> {
+        match self {
+            Self::Elements => None,
+            Self::Fp8 => Some(Fp8Format::Token656),
+            Self::Fp8Math => Some(Fp8Format::Planar644),
+        }
+    }
+
+    /// What the name of a configuration ends in.
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Elements => "",
+            Self::Fp8 => "_fp8",
+            Self::Fp8Math => "_fp8_math",
+        }
+    }
 }
 
 /// One configuration.
@@ -103,8 +123,8 @@ impl Case {
             let by_all: usize = (0..s_q).map(seen).sum();
             work.flop *= by_all as f64 / (s_q * tokens) as f64;
         }
-        if self.cache == Cache::Fp8 {
-            work.bytes -= tokens as f64 * (BYTES_PER_TOKEN - FP8_BYTES_PER_TOKEN);
+        if let Some(format) = self.cache.fp8() {
+            work.bytes -= tokens as f64 * (BYTES_PER_TOKEN - f64::from(format.bytes_per_token()));
         }
         work
     }
@@ -127,9 +147,7 @@ impl Case {
         if self.dtype != DType::Bf16 {
             name += &format!("_{}", self.dtype);
         }
-        if self.cache == Cache::Fp8 {
-            name += "_fp8";
-        }
+        name += self.cache.suffix();
         if self.block_size != BLOCK_SIZE {
             name += &format!("_block{}", self.block_size);
         }
@@ -174,9 +192,11 @@ mod tests {
     #[test]
     fn an_fp8_cache_has_fewer_bytes() {
         let elements = case(Distribution::Fixed);
-        let fp8 = Case { cache: Cache::Fp8, ..elements.clone() };
-        let [fewer, more] = [fp8, elements].map(|case| case.work(&[1000, 24]).bytes);
-        assert_eq!(more - fewer, 1024.0 * (1152.0 - 656.0));
+        for (cache, bytes) in [(Cache::Fp8, 656.0), (Cache::Fp8Math, 644.0)] {
+            let fp8 = Case { cache, ..elements.clone() };
+            let [fewer, more] = [&fp8, &elements].map(|case| case.work(&[1000, 24]).bytes);
+            assert_eq!(more - fewer, 1024.0 * (1152.0 - bytes));
+        }
     }
 
     /// Two query tokens behind a window of 10: the first sees 11 tokens with the second's, the second 10.
@@ -210,6 +230,8 @@ mod tests {
         assert_eq!(odd.name(), "b1000_sq1_h128_sk4096_hk4_f16");
         let fp8 = Case { cache: Cache::Fp8, ..case(Distribution::Fixed) };
         assert_eq!(fp8.name(), "b1000_sq1_h128_sk4096_fp8");
+        let math = Case { cache: Cache::Fp8Math, ..fp8 };
+        assert_eq!(math.name(), "b1000_sq1_h128_sk4096_fp8_math");
         let small = Case { block_size: 16, ..case(Distribution::Fixed) };
         assert_eq!(small.name(), "b1000_sq1_h128_sk4096_block16");
         let (window, softcap) = (Some(512), Some(30.0));

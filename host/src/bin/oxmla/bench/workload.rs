@@ -1,6 +1,5 @@
 //! The tensors of a configuration.
 
-use oxmla::cache::Fp8Format;
 use oxmla::{
     BlockTable, Buffer, CacheLayout, DType, Decode, DecodePlan, Device, LatentCache, Mask, MlaDims,
     Planner, PlannerConfig, Result, Step, Stream, decode,
@@ -8,7 +7,7 @@ use oxmla::{
 use oxmla_bench::Work;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
-use super::case::{Cache, Case};
+use super::case::Case;
 use super::tokens;
 use crate::elements::{self, Rng};
 
@@ -70,9 +69,9 @@ impl Workload {
         let mask = case.mask();
         let plan = planner.plan(stream.as_ref(), Step::new(&table, case.s_q, mask))?;
 
-        let layout = match case.cache {
-            Cache::Elements => CacheLayout::new(dims, case.dtype, case.block_size)?,
-            Cache::Fp8 => CacheLayout::fp8(Fp8Format::Token656, case.block_size)?,
+        let layout = match case.cache.fp8() {
+            None => CacheLayout::new(dims, case.dtype, case.block_size)?,
+            Some(format) => CacheLayout::fp8(format, case.block_size)?,
         };
         let tile = tokens::random(layout, case.dtype, &mut rng)?;
         let caches = match device {

@@ -13,10 +13,11 @@ pub struct Kind {
 /// bf16.
 pub const BF16: Kind = Kind { append: "append", gather: "gather", fp8: None };
 /// All kinds.
-pub const KINDS: [Kind; 3] = [
+pub const KINDS: [Kind; 4] = [
     BF16,
     Kind { append: "append_fp8_656", gather: "gather_fp8_656", fp8: Some(Fp8Format::Token656) },
     Kind { append: "append_fp8_584", gather: "gather_fp8_584", fp8: Some(Fp8Format::Paged584) },
+    Kind { append: "append_fp8_644", gather: "gather_fp8_644", fp8: Some(Fp8Format::Planar644) },
 ];
 
 impl Kind {

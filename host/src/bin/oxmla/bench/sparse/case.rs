@@ -77,7 +77,7 @@ impl Case {
     pub const fn token_bytes(&self) -> usize {
         match self.cache {
             Cache::Elements => 2 * self.d_qk,
-            Cache::Fp8 => self.format().bytes_per_token() as usize,
+            Cache::Fp8 | Cache::Fp8Math => self.format().bytes_per_token() as usize,
         }
     }
 
@@ -88,9 +88,13 @@ impl Case {
         Work { flop: self.flop(), bytes }
     }
 
-    /// The FP8 format for queries of these dimensions.
+    /// The FP8 format for queries of these dimensions; that of FP8 math, if it is asked for, which the library refuses.
     pub const fn format(&self) -> Fp8Format {
-        if self.d_qk == 512 { Fp8Format::Paged584 } else { Fp8Format::Token656 }
+        match self.cache {
+            Cache::Fp8Math => Fp8Format::Planar644,
+            _ if self.d_qk == 512 => Fp8Format::Paged584,
+            _ => Fp8Format::Token656,
+        }
     }
 
     /// The dense decode of as many query tokens that each see `topk` tokens of their own.

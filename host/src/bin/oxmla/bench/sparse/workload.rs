@@ -46,7 +46,7 @@ impl Workload {
         let cache = case.batch * case.cached * case.token_bytes();
         let cached = match case.cache {
             Cache::Elements => bytemuck::cast_slice(&tile).to_vec(),
-            Cache::Fp8 => {
+            Cache::Fp8 | Cache::Fp8Math => {
                 let layout = CacheLayout::fp8(case.format(), BLOCK_SIZE)?;
                 tokens::random(layout, DType::Bf16, &mut rng)?
             }
@@ -120,7 +120,7 @@ fn args<'a>(
         selection: Selection {
             kv_cache: match case.cache {
                 Cache::Elements => cache.view(bf16, &[batch, cached, 1, d_qk])?,
-                Cache::Fp8 => {
+                Cache::Fp8 | Cache::Fp8Math => {
                     let blocks = batch * cached / BLOCK_SIZE;
                     cache.view(DType::U8, &[blocks, BLOCK_SIZE, 1, case.token_bytes()])?
                 }
