@@ -114,7 +114,7 @@ impl Place {
         let (matrix, row) = (lane / 8, lane % 8);
         // Rows of a matrix are columns 0, 2, 4, 6, 9, 11, 13, 15, or the others, for in V these lie in eight different
         // groups of banks.
-        let column = 2 * row + (row / 4 ^ matrix % 2);
+        let column = 2 * row + ((row / 4) ^ (matrix % 2));
         let [first, second] = if lane < 16 { [EVEN, ODD] } else { [ODD, EVEN] };
         Self {
             index,

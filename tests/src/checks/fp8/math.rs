@@ -134,7 +134,7 @@ fn near(scene: &Scene, cache: &Cache, results: &Results, bounds: &Bounds) -> Res
     let case = &scene.case;
     let of_request = case.s_q * case.h_q;
     let rows: Vec<QueryRow> = (0..case.batch * of_request)
-        .filter(|row| row % of_request % of_request.div_ceil(ROWS) == 0)
+        .filter(|row| (row % of_request).is_multiple_of(of_request.div_ceil(ROWS)))
         .map(|row| QueryRow {
             request: row / of_request,
             token: row % of_request / case.h_q,
