@@ -4,8 +4,10 @@
 //! are 16 bytes wide. (The stride of an axis of size 1 is always fine: views close such gaps.)
 
 use super::Decode;
+use crate::cache::{CacheFormat, Fp8Format};
 use crate::check;
 use crate::error::{Error, Result};
+use crate::tensor::TensorRef;
 
 /// Bytes of which addresses and strides must be multiples.
 const ALIGNMENT: usize = 16;
@@ -20,16 +22,21 @@ const OUTPUT_AXES: [&str; 4] = ["batch", "s_q", "h_q", "d_v"];
 pub fn check(args: &Decode<'_>) -> Result<()> {
     let Decode { q, kv_cache, out, lse, .. } = args;
     vectors("q", QUERY_AXES, q.address(), q.strides(), q.dtype().size())?;
-    vectors(
-        "kv_cache",
-        CACHE_AXES,
-        kv_cache.address(),
-        kv_cache.strides(),
-        kv_cache.dtype().size(),
-    )?;
+    cached(kv_cache)?;
     vectors("out", OUTPUT_AXES, out.address(), out.strides(), out.dtype().size())?;
     evenly_spaced_rows(q.shape(), q.strides())?;
     stride("lse", "s_q", lse.strides()[2], 1)
+}
+
+/// Rows of the cache; or blocks, where a token's bytes are not together.
+fn cached(kv_cache: &TensorRef<'_>) -> Result<()> {
+    let (address, strides) = (kv_cache.address(), kv_cache.strides());
+    let element = kv_cache.dtype().size();
+    if let CacheFormat::Fp8(Fp8Format::Planar644) = CacheFormat::of(kv_cache)? {
+        check::alignment("kv_cache", address, ALIGNMENT)?;
+        return aligned_stride("kv_cache", CACHE_AXES[0], strides[0], element);
+    }
+    vectors("kv_cache", CACHE_AXES, address, strides, element)
 }
 
 /// Rows of whole, aligned 16-byte vectors.
@@ -43,15 +50,26 @@ fn vectors(
     check::alignment(arg, address, ALIGNMENT)?;
     stride(arg, axes[3], strides[3], 1)?;
     for (&axis, &stride) in axes.iter().zip(&strides[..3]) {
-        let bytes = stride as u64 * element as u64;
-        if !bytes.is_multiple_of(ALIGNMENT as u64) {
-            let (required, got) = (ALIGNMENT, bytes);
-            return Err(Error::MisalignedStride { arg, axis, required, got });
-        }
-        if bytes >= STRIDE_LIMIT {
-            let (min, max, got) = (0, i128::from(STRIDE_LIMIT) - 1, bytes.into());
-            return Err(Error::OutOfRange { arg, min, max, got });
-        }
+        aligned_stride(arg, axis, stride, element)?;
+    }
+    Ok(())
+}
+
+/// Whole 16-byte vectors, and no more of them than TMA can express.
+fn aligned_stride(
+    arg: &'static str,
+    axis: &'static str,
+    stride: usize,
+    element: usize,
+) -> Result<()> {
+    let bytes = stride as u64 * element as u64;
+    if !bytes.is_multiple_of(ALIGNMENT as u64) {
+        let (required, got) = (ALIGNMENT, bytes);
+        return Err(Error::MisalignedStride { arg, axis, required, got });
+    }
+    if bytes >= STRIDE_LIMIT {
+        let (min, max, got) = (0, i128::from(STRIDE_LIMIT) - 1, bytes.into());
+        return Err(Error::OutOfRange { arg, min, max, got });
     }
     Ok(())
 }
@@ -77,7 +95,7 @@ mod tests {
     use half::bf16;
 
     use super::*;
-    use crate::tensor::{TensorMut, TensorRef};
+    use crate::tensor::TensorMut;
 
     /// Elements behind every view; aligned to 16 bytes.
     #[repr(align(16))]
@@ -121,6 +139,22 @@ mod tests {
     fn contiguous_tensors_are_fine() {
         assert_eq!(check_query(0, Q, Q_STRIDES), Ok(()));
         assert_eq!(check_results([3 * 4 * 512, 4 * 512, 512, 1], [12, 3, 1]), Ok(()));
+    }
+
+    /// The blocks of an FP8 cache, where a token's bytes are not together, `stride` bytes apart.
+    fn check_blocks(stride: usize) -> Result<()> {
+        let bytes = vec![0u128; 2 * 16 * 644 / 16 + 2];
+        let bytes: &[u8] = bytemuck::cast_slice(&bytes);
+        cached(&TensorRef::with_strides(bytes, &[2, 16, 1, 644], &[stride, 644, 644, 1])?)
+    }
+
+    #[test]
+    fn blocks_of_planes_are_aligned_as_a_whole() {
+        assert_eq!(check_blocks(16 * 644), Ok(()));
+        assert_eq!(check_blocks(16 * 644 + 16), Ok(()));
+        let (arg, axis) = ("kv_cache", "blocks");
+        let refused = Error::MisalignedStride { arg, axis, required: 16, got: 16 * 644 + 8 };
+        assert_eq!(check_blocks(16 * 644 + 8), Err(refused));
     }
 
     #[test]
