@@ -133,6 +133,9 @@ fn caches_that_do_not_fit() -> Result<()> {
     assert_eq!(refused([2, 2, 1, 584], [1168, 584, 584, 1]), Err(error));
     let error = Error::UnknownFormat { arg: "kv_cache", got: 600 };
     assert_eq!(refused([2, 2, 1, 600], [1200, 600, 600, 1]), Err(error));
+    let operation = "sparse attention over an FP8 cache of 644 bytes a token";
+    let error = Error::NoKernel { operation, device: Device::cpu().name().to_owned() };
+    assert_eq!(refused([2, 2, 1, 644], [1288, 644, 644, 1]), Err(error));
     let (axis, expected, got) = ("block_size", 656, 672);
     let error = Error::StrideMismatch { arg: "kv_cache", axis, expected, got };
     assert_eq!(refused([2, 2, 1, 656], [1344, 672, 672, 1]), Err(error));
