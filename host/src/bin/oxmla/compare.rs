@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use oxmla::DType;
+
 /// How far a result may be from its reference.
 ///
 /// An element is near enough if its difference is below `absolute`, or below `relative` times the reference.
@@ -19,6 +21,13 @@ impl Tolerance {
     pub const OUT: Self = Self { absolute: 8e-4, relative: 2.01 / 128.0, cosine: Some(5e-6) };
     /// For log-sum-exps, which are f32.
     pub const LSE: Self = Self { absolute: 1e-6, relative: 8.01 / 65536.0, cosine: None };
+
+    /// For log-sum-exps over a cache of `dtype`. What an FP8 code stands for is an f16 on a GPU, whose rounding, 1/2048 at
+    /// most, is in the scores: a few times 10⁻⁴ where they are of the order of 1.
+    pub fn of_lse(cache: DType) -> Self {
+        let absolute = if cache == DType::U8 { 1e-3 } else { Self::LSE.absolute };
+        Self { absolute, ..Self::LSE }
+    }
 
     fn accepts(&self, element: &Element) -> bool {
         let (got, expected) = (f64::from(element.got), f64::from(element.expected));

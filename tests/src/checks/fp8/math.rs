@@ -43,6 +43,18 @@ impl Bounds {
         }
     }
 
+    /// What the tensor cores cut off of products of FP8 numbers, about 2.7 · 10⁻⁴ of a value, by all signs towards −∞: it
+    /// adds up like the number of tokens where random values add up like its root. On an H100 60,000 tokens were off by 0.067.
+    fn cut_off(scene: &Scene) -> f64 {
+        let longest = scene.cache.host.lengths.iter().copied().max().unwrap_or(0);
+        4e-4 * f64::from(longest).sqrt()
+    }
+
+    /// The same beside an error of another kind.
+    fn beside(self, off: f64) -> Self {
+        Self { all: self.all.hypot(off), row: self.row.hypot(off), ..self }
+    }
+
     /// Beside the oracle over the tokens that were quantised, which are off as much as queries and weights, once as keys and
     /// once as values.
     const fn in_all(steep: bool) -> Self {
@@ -125,9 +137,10 @@ fn check(session: &mut Session, case: &Case) -> Result<()> {
     }
     let results = first.context("two runs")?;
     let steep = case.scale > Case::default().scale;
-    near(&scene, &scene.cache.host, &results, &Bounds::of_math(steep))
+    let cut = Bounds::cut_off(&scene);
+    near(&scene, &scene.cache.host, &results, &Bounds::of_math(steep).beside(cut))
         .context("over dequantised tokens")?;
-    near(&scene, &original, &results, &Bounds::in_all(steep))
+    near(&scene, &original, &results, &Bounds::in_all(steep).beside(cut))
         .context("over the tokens as they were")
 }
 

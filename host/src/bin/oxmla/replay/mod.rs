@@ -153,7 +153,8 @@ fn compare(input: &Input<'_>, output: &Output, out: &mut dyn Write) -> anyhow::R
     }
     if let Some(expected) = &input.expect_lse {
         let got = elements::to_f32(DType::F32, &output.lse);
-        verdict = verdict.and(compare_tensor(&got, expected, Tolerance::LSE, out)?);
+        let tolerance = Tolerance::of_lse(input.kv_cache.dtype());
+        verdict = verdict.and(compare_tensor(&got, expected, tolerance, out)?);
     }
     Ok(verdict)
 }

@@ -156,7 +156,8 @@ impl<'file> Input<'file> {
         for (got, expected) in of_rows {
             if let (Some(got), Some(expected)) = (got, expected) {
                 let got = elements::to_f32(DType::F32, got);
-                verdict = verdict.and(compare_tensor(&got, expected, Tolerance::LSE, out)?);
+                let tolerance = Tolerance::of_lse(self.first.kv_cache.dtype());
+                verdict = verdict.and(compare_tensor(&got, expected, tolerance, out)?);
             }
         }
         Ok((output, verdict))
