@@ -9,7 +9,7 @@ Nothing here is translated from the Rust sources: `docs/fp8-cache.md` is followe
 
 Tensors: `latent [tokens, 512 or 448]` and `rope [tokens, 64]`, bf16 by their bits; `cache [1, bytes of a block]`, the
 tokens at the beginning of a block, 0xff where none is; `rows_bf16` and `rows_f16 [tokens, 576 or 512]`, what they are
-dequantised to, by their bits, 0x7fff for every NaN. Metadata: `format` (`656` or `584`) and `power_of_two_scales`. Two
+dequantised to, by their bits, 0x7fff for every NaN. Metadata: `format` (`656`, `644` or `584`) and `power_of_two_scales`. Two
 runs give the same file, but for the order in which safetensors writes the metadata keys.
 """
 
@@ -99,6 +99,16 @@ def cache_584(codes, scales, rope, size=BLOCK):
     return np.concatenate([elements.reshape(-1), exponents.reshape(-1)]).reshape(1, -1)
 
 
+def cache_644(codes, scales, rope, size=BLOCK):
+    """Codes of all tokens, then rope of all tokens, in its token's scale, then f32 scales of all tokens."""
+    block = []
+    for part in [codes, rope.view(np.uint8), scales.astype("<f4").view(np.uint8)]:
+        plane = np.full((size, part.shape[1]), 0xFF, np.uint8)
+        plane[: len(part)] = part
+        block.append(plane.reshape(-1))
+    return np.concatenate(block).reshape(1, -1)
+
+
 def bits(rows, dtype):
     with np.errstate(over="ignore"):
         narrow = rows.astype(dtype)
@@ -107,18 +117,22 @@ def bits(rows, dtype):
 
 def make(path, seed, tokens, latent, tile, power_of_two, lay_out):
     rows = inputs(np.random.default_rng(seed), tokens, latent)
-    codes, scales = quantise(rows[:, :latent], tile, power_of_two or latent == 448)
+    is_644 = lay_out is cache_644
+    codes, scales = quantise(rows[:, :latent], tile, power_of_two or is_644 or latent == 448)
     rope = np.ascontiguousarray(rows[:, latent:])
+    unit = scales if is_644 else np.float32(1)
+    stored = (rope.astype(np.float32) / unit).astype(ml_dtypes.bfloat16)
     with np.errstate(invalid="ignore"):
-        gathered = np.concatenate([dequantise(codes, scales, tile), rope.astype(np.float32)], axis=1)
+        values = stored.astype(np.float32) * unit
+        gathered = np.concatenate([dequantise(codes, scales, tile), values], axis=1)
     tensors = {
         "latent": np.ascontiguousarray(rows[:, :latent]).view(np.int16),
         "rope": rope.view(np.int16),
-        "cache": lay_out(codes, scales, rope),
+        "cache": lay_out(codes, scales, stored),
         "rows_bf16": bits(gathered, ml_dtypes.bfloat16),
         "rows_f16": bits(gathered, np.float16),
     }
-    form = "584" if latent == 448 else "656"
+    form = "644" if is_644 else "584" if latent == 448 else "656"
     metadata = {"format": form, "power_of_two_scales": str(power_of_two).lower()}
     save_file(tensors, path, metadata)
 
@@ -129,6 +143,7 @@ def main():
     make(directory / "token656.safetensors", 1, 12, 512, 128, False, cache_656)
     make(directory / "token656_power_of_two.safetensors", 2, 10, 512, 128, True, cache_656)
     make(directory / "paged584.safetensors", 3, 12, 448, 64, False, cache_584)
+    make(directory / "planar644.safetensors", 4, 12, 512, 512, False, cache_644)
 
 
 if __name__ == "__main__":
