@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use oxmla::DType;
+use oxmla::{DType, Device};
 
 /// How far a result may be from its reference.
 ///
@@ -22,11 +22,14 @@ impl Tolerance {
     /// For log-sum-exps, which are f32.
     pub const LSE: Self = Self { absolute: 1e-6, relative: 8.01 / 65536.0, cosine: None };
 
-    /// For log-sum-exps over a cache of `dtype`. What an FP8 code stands for is an f16 on a GPU, whose rounding, 1/2048 at
-    /// most, is in the scores: a few times 10⁻⁴ where they are of the order of 1.
-    pub fn of_lse(cache: DType) -> Self {
-        let absolute = if cache == DType::U8 { 1e-3 } else { Self::LSE.absolute };
-        Self { absolute, ..Self::LSE }
+    /// For log-sum-exps over a cache of type `cache`, by `device`. What an FP8 code stands for is an f16 for the kernels,
+    /// whose rounding, 1/2048 at most, is in the scores: a few times 10⁻⁴ where they are of the order of 1.
+    pub fn of_lse(cache: DType, device: &Device) -> Self {
+        match device {
+            Device::Cpu(_) => Self::LSE,
+            _ if cache == DType::U8 => Self { absolute: 1e-3, ..Self::LSE },
+            _ => Self::LSE,
+        }
     }
 
     fn accepts(&self, element: &Element) -> bool {
@@ -193,6 +196,17 @@ mod tests {
     fn lse_is_held_to_f32() {
         let near = |got| Comparison::new(&[got], &[8.0], Tolerance::LSE).passes();
         assert!(near(8.0009) && !near(8.0011));
+    }
+
+    #[cfg(feature = "sim")]
+    #[test]
+    fn kernels_over_fp8_may_round_scores() {
+        let near = |off, cache, device: &Device| {
+            Comparison::new(&[off], &[0.0], Tolerance::of_lse(cache, device)).passes()
+        };
+        let (kernels, cpu) = (Device::simulator(), Device::cpu());
+        assert!(near(9e-4, DType::U8, &kernels) && !near(1.1e-3, DType::U8, &kernels));
+        assert!(!near(9e-4, DType::Bf16, &kernels) && !near(9e-4, DType::U8, &cpu));
     }
 
     #[test]

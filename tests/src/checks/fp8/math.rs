@@ -32,20 +32,22 @@ struct Bounds {
 impl Bounds {
     /// Beside the oracle over the dequantised tokens: what rounding to three bits of fraction leaves, which is off by 2.6 % of
     /// a number in the root mean square and by 1/16 at most. Weights are, and the queries, by which scores of a standard
-    /// deviation of 2, those of the steep case, are off by 0.05. Where scores are next to equal, so are weights, and what
-    /// is off by how much is the same for most of them: half a step, which is 1/31 to 1/17 of a number, if they lie between
-    /// two. On an H100 5,000 tokens were off by 0.031.
+    /// deviation of 2, those of the steep case, are off by 0.05.
     const fn of_math(steep: bool) -> Self {
         if steep {
             Self { all: 0.08, row: 0.16, lse: 0.12 }
         } else {
-            Self { all: 0.045, row: 0.065, lse: 0.002 }
+            Self { all: 0.03, row: 0.05, lse: 0.002 }
         }
     }
 
-    /// What the tensor cores cut off of products of FP8 numbers, about 2.7 · 10⁻⁴ of a value, by all signs towards −∞: it
-    /// adds up like the number of tokens where random values add up like its root. On an H100 60,000 tokens were off by 0.067.
-    fn cut_off(scene: &Scene) -> f64 {
+    /// What the tensor cores of a GPU cut off of products of FP8 numbers, about 2.7 · 10⁻⁴ of a value, by all signs towards
+    /// −∞: it adds up like the number of tokens where random values add up like its root. `docs/fp8-math.md` has what it was
+    /// measured by.
+    fn cut_off(scene: &Scene, location: Location) -> f64 {
+        if !matches!(location, Location::Cuda { .. }) {
+            return 0.0;
+        }
         let longest = scene.cache.host.lengths.iter().copied().max().unwrap_or(0);
         4e-4 * f64::from(longest).sqrt()
     }
@@ -61,7 +63,7 @@ impl Bounds {
         if steep {
             Self { all: 0.11, row: 0.2, lse: 0.17 }
         } else {
-            Self { all: 0.06, row: 0.08, lse: 0.003 }
+            Self { all: 0.045, row: 0.065, lse: 0.003 }
         }
     }
 }
@@ -137,7 +139,7 @@ fn check(session: &mut Session, case: &Case) -> Result<()> {
     }
     let results = first.context("two runs")?;
     let steep = case.scale > Case::default().scale;
-    let cut = Bounds::cut_off(&scene);
+    let cut = Bounds::cut_off(&scene, device.location());
     near(&scene, &scene.cache.host, &results, &Bounds::of_math(steep).beside(cut))
         .context("over dequantised tokens")?;
     near(&scene, &original, &results, &Bounds::in_all(steep).beside(cut))

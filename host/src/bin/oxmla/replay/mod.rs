@@ -74,7 +74,7 @@ fn replay(
     let output = attend(device, input)?;
     let time = table::duration(start.elapsed().as_secs_f64() * 1e6);
     writeln!(out, "done on {} in {time}, transfers included", device.name())?;
-    let verdict = compare(input, &output, out)?;
+    let verdict = compare(device, input, &output, out)?;
     Ok((output, verdict))
 }
 
@@ -145,7 +145,12 @@ fn count(size: usize) -> u32 {
 }
 
 /// Holds the result against what the file expects.
-fn compare(input: &Input<'_>, output: &Output, out: &mut dyn Write) -> anyhow::Result<Verdict> {
+fn compare(
+    device: &Device,
+    input: &Input<'_>,
+    output: &Output,
+    out: &mut dyn Write,
+) -> anyhow::Result<Verdict> {
     let mut verdict = Verdict::Passed;
     if let Some(expected) = &input.expect_out {
         let got = elements::to_f32(output.dtype, &output.out);
@@ -153,7 +158,7 @@ fn compare(input: &Input<'_>, output: &Output, out: &mut dyn Write) -> anyhow::R
     }
     if let Some(expected) = &input.expect_lse {
         let got = elements::to_f32(DType::F32, &output.lse);
-        let tolerance = Tolerance::of_lse(input.kv_cache.dtype());
+        let tolerance = Tolerance::of_lse(input.kv_cache.dtype(), device);
         verdict = verdict.and(compare_tensor(&got, expected, tolerance, out)?);
     }
     Ok(verdict)

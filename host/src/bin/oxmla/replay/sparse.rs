@@ -156,7 +156,7 @@ impl<'file> Input<'file> {
         for (got, expected) in of_rows {
             if let (Some(got), Some(expected)) = (got, expected) {
                 let got = elements::to_f32(DType::F32, got);
-                let tolerance = Tolerance::of_lse(self.first.kv_cache.dtype());
+                let tolerance = Tolerance::of_lse(self.first.kv_cache.dtype(), device);
                 verdict = verdict.and(compare_tensor(&got, expected, tolerance, out)?);
             }
         }
